@@ -1,0 +1,37 @@
+"""Autoencoders with scikit-learn's contract.
+
+>>> from isthmus import Autoencoder
+>>> Autoencoder(n_components=32)
+Autoencoder(n_components=32)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from isthmus.estimators import Autoencoder, SparseAutoencoder, load
+
+__version__ = "0.1.0.dev0"
+
+__all__ = ["Autoencoder", "SparseAutoencoder", "__version__", "load"]
+
+# The public names and where they live; loaded on first use, so that `import isthmus` costs nothing.
+_HOMES = {
+    "Autoencoder": "isthmus.estimators",
+    "SparseAutoencoder": "isthmus.estimators",
+    "load": "isthmus.estimators",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,77 @@
+"""Checks of parameters, with one wording for every message."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+from isthmus.errors import InvalidParameterError, InvalidTypeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def wrong_parameter(
+    owner: str, parameter: str, wanted: str, got: object, advice: str = ""
+) -> InvalidParameterError:
+    """Return the error that says which parameter of what is wrong, and what to do."""
+    message = f"The {parameter!r} parameter of {owner} must be {wanted}. Got {got!r} instead."
+    return InvalidParameterError(f"{message} {advice}".rstrip())
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return ``Did you mean 'x'?`` for the nearest known name, or an empty string."""
+    close = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.5)
+    return f"Did you mean {close[0]!r}?" if close else ""
+
+
+def check_choice(value: object, choices: Iterable[str], *, parameter: str, owner: str) -> str:
+    """Return ``value`` if it is one of ``choices``."""
+    names = list(choices)
+    if isinstance(value, str) and value in names:
+        return value
+    advice = suggestion(value, names) if isinstance(value, str) else ""
+    raise wrong_parameter(owner, parameter, "one of " + ", ".join(map(repr, names)), value, advice)
+
+
+def check_number(
+    value: object,
+    *,
+    parameter: str,
+    owner: str,
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
+    open_minimum: bool = False,
+    open_maximum: bool = False,
+) -> float:
+    """Return ``value`` as a float if it is a finite real number in the interval."""
+    wanted = f"a number in {'(' if open_minimum else '['}{minimum:g}, {maximum:g}{')' if open_maximum else ']'}"
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InvalidTypeError(str(wrong_parameter(owner, parameter, wanted, value)))
+    number = float(value)
+    below = number <= minimum if open_minimum else number < minimum
+    above = number >= maximum if open_maximum else number > maximum
+    if not math.isfinite(number) or below or above:
+        raise wrong_parameter(owner, parameter, wanted, value)
+    return number
+
+
+def check_integer(
+    value: object, *, parameter: str, owner: str, minimum: int = 0, advice: str = ""
+) -> int:
+    """Return ``value`` as an int if it is an integer of at least ``minimum``."""
+    wanted = f"an integer of at least {minimum}"
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise InvalidTypeError(str(wrong_parameter(owner, parameter, wanted, value, advice)))
+    if value < minimum:
+        raise wrong_parameter(owner, parameter, wanted, value, advice)
+    return int(value)
+
+
+def check_flag(value: Any, *, parameter: str, owner: str) -> bool:
+    """Return ``value`` as a bool if it is one."""
+    if type(value).__name__ not in {"bool", "bool_"}:
+        raise InvalidTypeError(str(wrong_parameter(owner, parameter, "True or False", value)))
+    return bool(value)

@@ -1,0 +1,42 @@
+"""Devices, and the border between NumPy's memory and torch's."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from isthmus._checks import wrong_parameter
+
+
+def choose_device(device: object, owner: str) -> torch.device:
+    """Return the device that ``device`` names; ``"auto"`` is CUDA where there is one."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    wanted = "'auto', 'cpu', 'cuda', 'cuda:0' or another device that torch finds on this machine"
+    if not isinstance(device, (str, torch.device)):
+        raise wrong_parameter(owner, "device", wanted, device)
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:  # torch raises either, by build and backend
+        raise wrong_parameter(owner, "device", wanted, device) from error
+    return chosen
+
+
+def as_tensor(array: NDArray[np.floating]) -> Tensor:
+    """Return a tensor that shares the array's memory and is only read.
+
+    ``torch.from_numpy`` warns about read-only arrays, such as memory maps, even where nothing is
+    written to them; they are handed over by address instead.
+    """
+    if array.flags.writeable or array.size == 0:
+        return torch.from_numpy(array if array.size else array.copy())
+    array = np.ascontiguousarray(array)
+    alias = np.frombuffer((ctypes.c_char * array.nbytes).from_address(array.ctypes.data), array.dtype)
+    tensor = torch.from_numpy(alias.reshape(array.shape))
+    tensor._isthmus_owner = array  # type: ignore[attr-defined]  # the memory must outlive the tensor
+    return tensor

@@ -1,0 +1,82 @@
+"""What Isthmus raises and warns with.
+
+Every error is a :class:`ValueError`, :class:`TypeError` or :class:`OSError` too, so that code
+written for scikit-learn keeps working::
+
+    IsthmusError
+     ├── InvalidParameterError   (ValueError)  a constructor parameter or an argument
+     │    └── InvalidTypeError   (TypeError)   the same, of a wrong type
+     ├── DataError               (ValueError)  rows that cannot be used, a data file that cannot be read
+     ├── ModelFileError          (ValueError)  a saved model that is not one, or is damaged
+     ├── OutputExistsError       (FileExistsError)  writing would replace something
+     ├── DivergenceError         (FloatingPointError)  the loss of a training is no longer finite
+     ├── DownloadError           (OSError)     a data set could not be fetched
+     └── MissingDependencyError  (ImportError) an optional package is needed
+
+    IsthmusWarning               (UserWarning)
+     ├── DeadCodeWarning         code units that carry nothing
+     └── TrainingInterruptedWarning   Ctrl-C during fit; the weights so far are kept
+"""
+
+__all__ = [
+    "DataError",
+    "DeadCodeWarning",
+    "DivergenceError",
+    "DownloadError",
+    "InvalidParameterError",
+    "InvalidTypeError",
+    "IsthmusError",
+    "IsthmusWarning",
+    "MissingDependencyError",
+    "ModelFileError",
+    "OutputExistsError",
+    "TrainingInterruptedWarning",
+]
+
+
+class IsthmusError(Exception):
+    """Base of all errors that Isthmus raises on purpose."""
+
+
+class InvalidParameterError(IsthmusError, ValueError):
+    """A parameter has a value that cannot be used."""
+
+
+class InvalidTypeError(InvalidParameterError, TypeError):
+    """A parameter has a value of the wrong type."""
+
+
+class DataError(IsthmusError, ValueError):
+    """Data, or a data file, cannot be used as it is."""
+
+
+class ModelFileError(IsthmusError, ValueError):
+    """A saved model is missing a part, damaged, or not a model at all."""
+
+
+class OutputExistsError(IsthmusError, FileExistsError):
+    """Writing would replace an existing file or folder."""
+
+
+class DivergenceError(IsthmusError, FloatingPointError):
+    """The loss of a training is no longer finite."""
+
+
+class DownloadError(IsthmusError, OSError):
+    """A data set could not be fetched, or what came was not it."""
+
+
+class MissingDependencyError(IsthmusError, ImportError):
+    """An optional package is needed for what was asked."""
+
+
+class IsthmusWarning(UserWarning):
+    """Base of all warnings that Isthmus gives."""
+
+
+class DeadCodeWarning(IsthmusWarning):
+    """Some code units carry no information about any training row."""
+
+
+class TrainingInterruptedWarning(IsthmusWarning):
+    """Training was stopped from the keyboard and the weights so far were kept."""

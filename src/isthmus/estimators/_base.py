@@ -1,0 +1,514 @@
+"""What all autoencoders share: scikit-learn's surface over the parts and the loop."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import warnings
+from pathlib import Path
+from typing import Any, Self, cast
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from isthmus._checks import check_flag, check_number, wrong_parameter
+from isthmus._device import as_tensor, choose_device
+from isthmus._specification import Specification, resolve
+from isthmus.bottlenecks import PlainBottleneck
+from isthmus.errors import (
+    DataError,
+    DeadCodeWarning,
+    InvalidParameterError,
+    InvalidTypeError,
+    TrainingInterruptedWarning,
+)
+from isthmus.estimators import _saving
+from isthmus.estimators._assembly import Assembly, Decoder, Encoder, ReconstructionObjective
+from isthmus.estimators._inference import apply_in_blocks, code_usage, loss_of_rows
+from isthmus.estimators._rows import Rows, check_codes, check_rows, flatten, shape_of_rows
+from isthmus.estimators._scaling import Scaling, learn_scaling
+from isthmus.estimators._settings import PARTS, Settings, check_callbacks, settings_for
+from isthmus.networks import DenseNetwork, activation
+from isthmus.training import Constant, EarlyStopping, ProgressBar, ResidentBatches
+from isthmus.training import fit as train
+from isthmus.training.state import History
+
+#: Rows of a validation pass at a time.
+VALIDATION_BATCH = 1024
+#: ``partial_fit`` has no end to anneal towards, so it goes at a share of the peak rate throughout.
+PARTIAL_FIT_RATE = 0.1
+
+
+class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Base of the autoencoders; see :class:`isthmus.Autoencoder` for the parameters."""
+
+    encoder_: Encoder
+    decoder_: Decoder
+    history_: list[dict[str, float]]
+    code_usage_: NDArray[np.float64]
+    input_shape_: tuple[int, ...]
+    settings_: Settings
+    n_epochs_: int
+    loss_: float
+    n_features_in_: int
+    _assembly: Assembly
+
+    def __init__(
+        self,
+        n_components: int | str = "auto",
+        *,
+        hidden_layers: tuple[int, ...] = (),
+        activation: str = "relu",
+        code_activation: str = "auto",
+        loss: Any = "auto",
+        penalty: Any = None,
+        tied: bool = False,
+        scale: str = "auto",
+        optimizer: Any = "adam",
+        learning_rate: float | str = "auto",
+        schedule: Any = "one-cycle",
+        weight_decay: float = 0.0,
+        gradient_clipping: float | None = None,
+        epochs: int | str = "auto",
+        batch_size: int | str = "auto",
+        validation_fraction: float | None = None,
+        patience: int | None = 10,
+        device: str = "auto",
+        callbacks: Any = None,
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        self.n_components = n_components
+        self.hidden_layers = hidden_layers
+        self.activation = activation
+        self.code_activation = code_activation
+        self.loss = loss
+        self.penalty = penalty
+        self.tied = tied
+        self.scale = scale
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.weight_decay = weight_decay
+        self.gradient_clipping = gradient_clipping
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.device = device
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: ArrayLike, y: Any = None, *, validation_data: ArrayLike | None = None) -> Self:  # noqa: ARG002
+        """Learn to encode and decode the rows of ``X``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), or (n, height, width) and the like
+            Training rows. The shape of a row is remembered and given back by `inverse_transform`.
+        y : None
+            Ignored; here for scikit-learn's pipelines.
+        validation_data : array-like, optional
+            Rows like those of ``X`` on which the loss is computed after each epoch. With ``patience``
+            set, the weights of the epoch with the smallest such loss are kept.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            When a parameter or the data cannot be used; the message says what to do.
+        """
+        owner = type(self).__name__
+        given, X = X, check_rows(self, X, reset=True, min_rows=2)
+        self.input_shape_ = shape_of_rows(given) or (X.shape[1],)
+        seed = _seed(self.random_state)
+        X, held_out = self._split(X, validation_data, seed)
+        scaled = self._set_up(X, given, seed)
+        validation = None if held_out is None else self._scaled(held_out, "validation_data")
+
+        history = self._train(scaled, validation, seed)
+
+        self.history_ = history.rows
+        self.n_epochs_ = len(history.rows)
+        self._describe_codes(scaled)
+        if history.interrupted:
+            kept = history.best_epoch or self.n_epochs_
+            warnings.warn(
+                f"Training of {owner} was interrupted in epoch {self.n_epochs_ + 1} of {self.settings_.epochs}; "
+                f"the weights after epoch {kept} were kept.",
+                TrainingInterruptedWarning,
+                stacklevel=2,
+            )
+        return self
+
+    def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:  # noqa: ARG002
+        """Make one pass over the rows of ``X``, starting from what is already learnt.
+
+        The first call decides the scaling and everything that is ``"auto"``, so its rows should be
+        typical. The learning rate is constant, a tenth of the one that `fit` peaks at.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features)
+            Rows.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+        """
+        first = not hasattr(self, "encoder_")
+        given, X = X, check_rows(self, X, reset=first)
+        if first:
+            self.input_shape_ = shape_of_rows(given) or (X.shape[1],)
+            self.history_ = []
+            self.n_epochs_ = 0
+            scaled = self._set_up(X, given, _seed(self.random_state))
+        else:
+            scaled = self._scaled(X, "X")
+        if not hasattr(self, "_optimizer"):
+            rate = self.settings_.learning_rate * PARTIAL_FIT_RATE
+            self._optimizer = self.settings_.optimizer.build(
+                self._assembly.parameters(), rate, self.settings_.weight_decay
+            )
+        history = train(
+            self._assembly,
+            self._objective(),
+            ResidentBatches(scaled, self.settings_.batch_size, seed=self._seed + self.n_epochs_),
+            optimizer=self._optimizer,
+            schedule=Constant(),
+            epochs=1,
+            gradient_clipping=self.settings_.gradient_clipping,
+            callbacks=check_callbacks(self.callbacks, type(self).__name__),
+        )
+        self.n_epochs_ += 1
+        self.history_ += [{**history.rows[0], "epoch": self.n_epochs_}]
+        self._describe_codes(scaled, warn=False)
+        return self
+
+    def transform(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the codes of the rows of ``X``.
+
+        A code depends on its row alone, not on the rows it came with.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features)
+            Rows; images also in the shape they were fitted in.
+
+        Returns
+        -------
+        codes : ndarray of shape (n, n_components)
+            float32 for float32 rows, float64 otherwise.
+        """
+        check_is_fitted(self)
+        return self._encode(check_rows(self, X, reset=False))
+
+    def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the rows that codes stand for.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_components)
+            Codes.
+
+        Returns
+        -------
+        rows : ndarray of shape (n, features), or (n, height, width) where it was fitted on images
+            Reconstructions in the units of the data.
+        """
+        check_is_fitted(self)
+        rows = self._decode(check_codes(X, self.settings_.n_components, type(self).__name__))
+        return rows.reshape(len(rows), *self.input_shape_)
+
+    def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
+        """Return what is left of the rows of ``X`` after encoding and decoding.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features)
+            Rows.
+
+        Returns
+        -------
+        rows : ndarray of shape (n, features), or the shape of the images
+            Reconstructions in the units of the data.
+        """
+        check_is_fitted(self)
+        rows = self._decode(self._encode(check_rows(self, X, reset=False)))
+        return rows.reshape(len(rows), *self.input_shape_)
+
+    def score(self, X: ArrayLike, y: Any = None) -> float:  # noqa: ARG002
+        """Return the share of the variance of ``X`` that the reconstruction explains.
+
+        1 is perfect, 0 is what the mean row of ``X`` achieves; like the sum of PCA's
+        ``explained_variance_ratio_``. It is computed on the scaled data, so that every column of a
+        standardised table counts alike, and compares models whatever their loss.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features)
+            Rows; at least two different ones.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        score : float
+        """
+        check_is_fitted(self)
+        rows = check_rows(self, X, reset=False)
+        scaled = self._scale_rows(rows).double()
+        copies = self._scale_rows(self._decode(self._encode(rows))).double()
+        unexplained = float((scaled - copies).square().sum())
+        total = float((scaled - scaled.mean(0)).square().sum())
+        if total == 0:
+            return 1.0 if unexplained == 0 else -math.inf if len(rows) > 1 else math.nan
+        return 1 - unexplained / total
+
+    def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return how well each row is reconstructed: minus its loss; the lowest rows are anomalies.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features)
+            Rows.
+
+        Returns
+        -------
+        scores : ndarray of shape (n,)
+            Minus the reconstruction loss, summed over the (scaled) features: nats for likelihoods,
+            squared units for squared error.
+        """
+        check_is_fitted(self)
+        scaled = self._scaled(check_rows(self, X, reset=False), "X")
+        return -loss_of_rows(self._assembly, self.settings_.loss, scaled)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the fitted model to a folder: ``config.json`` and ``model.safetensors``.
+
+        Parameters
+        ----------
+        path : str or Path
+            The folder. It appears whole or not at all.
+        overwrite : bool, default=False
+            Whether a model that is already there may be replaced.
+
+        Raises
+        ------
+        FileExistsError
+            When something is already there.
+        """
+        check_is_fitted(self)
+        _saving.save(self, Path(path), overwrite=overwrite)
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; ``part__setting`` changes one setting of a part, such as ``penalty__weight``.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters by name.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+        """
+        nested = {name: value for name, value in params.items() if name.partition("__")[0] in PARTS and "__" in name}
+        super().set_params(**{name: value for name, value in params.items() if name not in nested})
+        for name, value in nested.items():
+            parameter, _, setting = name.partition("__")
+            current = getattr(self, parameter)
+            if current in (None, "auto"):
+                owner = type(self).__name__
+                raise InvalidParameterError(
+                    f"{owner} has {parameter}={current!r}, so {name!r} cannot be set. "
+                    f"Name the part first, such as {parameter}={next(iter(PARTS[parameter]))!r}."
+                )
+            part = resolve(current, PARTS[parameter], parameter=parameter, owner=type(self).__name__)
+            setattr(self, parameter, part.replace(**{setting: value}))
+        return self
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.settings_.n_components
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return cast(Tags, tags)
+
+    def _split(
+        self, X: Rows, validation_data: ArrayLike | None, seed: int
+    ) -> tuple[Rows, Rows | None]:
+        """Return training rows and validation rows."""
+        owner = type(self).__name__
+        if validation_data is not None:
+            if isinstance(validation_data, tuple):
+                wanted = "rows like those of X, not a pair: an autoencoder's target is its input"
+                raise InvalidTypeError(f"The 'validation_data' of {owner}.fit must be {wanted}.")
+            return X, check_rows(self, validation_data, reset=False)
+        if self.validation_fraction is None:
+            return X, None
+        fraction = check_number(
+            self.validation_fraction,
+            parameter="validation_fraction",
+            owner=owner,
+            minimum=0,
+            maximum=1,
+            open_minimum=True,
+            open_maximum=True,
+        )
+        n_held_out = max(1, round(fraction * len(X)))
+        if len(X) - n_held_out < 2:
+            raise wrong_parameter(
+                owner, "validation_fraction", f"small enough to leave 2 of {len(X)} rows to train on", fraction
+            )
+        order = np.random.default_rng(seed).permutation(len(X))
+        return X[np.sort(order[n_held_out:])], X[np.sort(order[:n_held_out])]
+
+    def _set_up(self, X: Rows, given: ArrayLike, seed: int) -> torch.Tensor:
+        """Decide the settings, build the network, and return the scaled rows on the device."""
+        owner = type(self).__name__
+        check_flag(self.verbose, parameter="verbose", owner=owner)
+        device = choose_device(self.device, owner)
+        is_bytes = getattr(given, "dtype", None) == np.uint8
+        scaling = learn_scaling(X, self.scale, images=len(self.input_shape_) > 1, bytes_=is_bytes, owner=owner)
+        scaled = _scale(X, scaling)
+        settings = settings_for(
+            self.get_params(deep=False),
+            owner,
+            n_rows=len(X),
+            n_features=X.shape[1],
+            unit_interval=_in_unit_interval(scaled),
+        )
+        generator = torch.Generator().manual_seed(seed)
+        self._install(settings, build_assembly(settings, self.input_shape_, generator), scaling, device)
+        self._seed = seed
+        self.__dict__.pop("_optimizer", None)
+        self._refuse_outside(scaled, "X")
+        return scaled.to(device)
+
+    def _install(self, settings: Settings, assembly: Assembly, scaling: Scaling, device: torch.device) -> None:
+        """Take an assembly as this estimator's, and expose its halves."""
+        self.settings_ = settings
+        self._assembly = assembly.to(device).eval()
+        scaling = scaling.to(device)
+        self.encoder_ = Encoder(scaling, assembly.network.encoder, assembly.bottleneck).eval()
+        self.decoder_ = Decoder(assembly.network.decoder, settings.loss, scaling).eval()
+
+    def _train(self, rows: torch.Tensor, validation: torch.Tensor | None, seed: int) -> History:
+        settings = self.settings_
+        callbacks = check_callbacks(self.callbacks, type(self).__name__)
+        if validation is not None and settings.patience is not None:
+            callbacks.append(EarlyStopping(settings.patience))
+        if self.verbose:
+            callbacks.append(ProgressBar(type(self).__name__))
+        return train(
+            self._assembly,
+            self._objective(),
+            ResidentBatches(rows, settings.batch_size, seed),
+            optimizer=settings.optimizer.build(
+                self._assembly.parameters(), settings.learning_rate, settings.weight_decay
+            ),
+            schedule=settings.schedule,
+            epochs=settings.epochs,
+            validation=None if validation is None else ResidentBatches(validation, VALIDATION_BATCH, None),
+            gradient_clipping=settings.gradient_clipping,
+            callbacks=callbacks,
+        )
+
+    def _objective(self) -> ReconstructionObjective:
+        return ReconstructionObjective(self.settings_.loss, self.settings_.penalty)
+
+    def _describe_codes(self, scaled: torch.Tensor, *, warn: bool = True) -> None:
+        """Set what is known after training: the last loss, and how much each code unit is used."""
+        self.loss_ = self.history_[-1]["loss"]
+        self.code_usage_ = code_usage(self._assembly, scaled)
+        dead = np.flatnonzero(self.code_usage_ == 0)
+        if warn and len(dead):
+            warnings.warn(
+                f"{len(dead)} of {len(self.code_usage_)} code units of {type(self).__name__} are dead: they have "
+                f"the same value for every training row (units {', '.join(map(str, dead[:8]))}"
+                f"{', ...' if len(dead) > 8 else ''}). Try code_activation='identity' or 'leaky_relu', a smaller "
+                "learning_rate or penalty, or fewer components.",
+                DeadCodeWarning,
+                stacklevel=3,
+            )
+
+    def _encode(self, rows: Rows) -> Rows:
+        return apply_in_blocks(self.encoder_, rows, self.settings_.n_components)
+
+    def _decode(self, codes: Rows) -> Rows:
+        return apply_in_blocks(self.decoder_, codes, math.prod(self.input_shape_))
+
+    def _scale_rows(self, rows: Rows) -> torch.Tensor:
+        return _scale(rows, self.encoder_.scaling)
+
+    def _scaled(self, X: Rows, argument: str) -> torch.Tensor:
+        """Return later rows on the model's device, scaled as the training rows were."""
+        scaled = self._scale_rows(X)
+        self._refuse_outside(scaled, argument)
+        return scaled.to(self.encoder_.scaling.offset.device)
+
+    def _refuse_outside(self, scaled: torch.Tensor, argument: str) -> None:
+        if self.settings_.loss.unit_interval and not _in_unit_interval(scaled):
+            raise DataError(
+                f"{argument} of {type(self).__name__} has (scaled) values from {float(scaled.min()):.4g} to "
+                f"{float(scaled.max()):.4g}, but loss={self.settings_.loss.name!r} is defined only between 0 and 1. "
+                "Use loss='mse', or scale='minmax' when fitting."
+            )
+
+
+def build_assembly(
+    settings: Settings, input_shape: tuple[int, ...], generator: torch.Generator | None
+) -> Assembly:
+    """Join the parts that the settings name; without a generator, shapes only."""
+    bottleneck = PlainBottleneck(settings.n_components, activation(settings.code_activation))
+    network = DenseNetwork(
+        input_shape,
+        bottleneck.n_inputs,
+        bottleneck.n_components,
+        hidden_layers=settings.hidden_layers,
+        activation=settings.activation,
+        tied=settings.tied,
+        generator=generator,
+    )
+    return Assembly(network, bottleneck, settings.loss.parameters(math.prod(input_shape)))
+
+
+def _scale(rows: Rows, scaling: Scaling) -> torch.Tensor:
+    """Return scaled rows in single precision, on the CPU; without a copy where nothing changes."""
+    tensor = as_tensor(flatten(rows))
+    scaled = tensor if scaling.trivial else scaling.cpu()(tensor)
+    return scaled.float()
+
+
+def _in_unit_interval(rows: torch.Tensor) -> bool:
+    low, high = torch.aminmax(rows)
+    return bool(low >= 0) and bool(high <= 1)
+
+
+def _seed(random_state: Any) -> int:
+    """Return a seed for this fit.
+
+    ``None`` takes fresh entropy: NumPy's global generator, which scikit-learn would draw from, is
+    left as it is.
+    """
+    if random_state is None:
+        return secrets.randbits(31)
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31))
+    return int(check_random_state(random_state).randint(2**31 - 1))

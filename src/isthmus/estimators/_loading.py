@@ -1,0 +1,145 @@
+"""Saved models back to estimators: class names from an explicit table, nothing else."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from isthmus._device import choose_device
+from isthmus._specification import Specification, resolve
+from isthmus.errors import IsthmusError, ModelFileError
+from isthmus.estimators._base import BaseAutoencoder, build_assembly
+from isthmus.estimators._scaling import Scaling
+from isthmus.estimators._settings import PARTS, Settings
+from isthmus.estimators.autoencoder import Autoencoder, SparseAutoencoder
+from isthmus.persistence import read_model
+
+ESTIMATORS: Mapping[str, type[BaseAutoencoder]] = {
+    "Autoencoder": Autoencoder,
+    "SparseAutoencoder": SparseAutoencoder,
+}
+
+
+def load(path: str | Path, *, device: str = "auto") -> BaseAutoencoder:
+    """Read a model that `save` wrote.
+
+    Nothing in the files is run: the configuration is JSON, the weights are safetensors, and only
+    classes and parts of Isthmus are built.
+
+    Parameters
+    ----------
+    path : str or Path
+        The model's folder.
+    device : str, default="auto"
+        Where the model is to compute.
+
+    Returns
+    -------
+    model : estimator
+        As it was saved; ``callbacks``, and a ``random_state`` that is not a number, come back as None.
+
+    Raises
+    ------
+    ValueError
+        When the folder is not a whole model.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile
+    >>> from isthmus import Autoencoder, load
+    >>> X = np.random.default_rng(0).random((40, 6))
+    >>> model = Autoencoder(2, epochs=2, random_state=0).fit(X)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model.save(f"{folder}/six-to-two")
+    ...     again = load(f"{folder}/six-to-two")
+    >>> bool((again.transform(X) == model.transform(X)).all())
+    True
+    """
+    folder = Path(path)
+    config, tensors = read_model(folder)
+    try:
+        model = _rebuild(config, tensors, device)
+    except IsthmusError as error:
+        raise ModelFileError(f"{folder} cannot be loaded: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise ModelFileError(f"{folder} cannot be loaded: its configuration is damaged ({error!r}).") from error
+    return model
+
+
+def _rebuild(config: Mapping[str, Any], tensors: dict[str, Tensor], device: str) -> BaseAutoencoder:
+    name = config["class"]
+    if name not in ESTIMATORS:
+        known = ", ".join(ESTIMATORS)
+        raise ModelFileError(f"its class {name!r} is not one of {known}. Was it saved by a newer Isthmus?")
+    owner = ESTIMATORS[name]
+    model = owner(**_parameters(owner, config["parameters"]))
+    settings = _settings(config["settings"], name)
+    input_shape = tuple(int(length) for length in config["input_shape"])
+    n_features = math.prod(input_shape)
+    scaling = _scaling(tensors, n_features)
+
+    shapes = dict(build_assembly(settings, input_shape, None).named_parameters())
+    _check_shapes({key: value.shape for key, value in shapes.items()}, tensors)
+    assembly = build_assembly(settings, input_shape, torch.Generator())
+    with torch.no_grad():
+        for key, parameter in assembly.named_parameters():
+            parameter.copy_(tensors[key])
+
+    model._install(settings, assembly, scaling, choose_device(device, name))
+    model._seed = 0
+    model.input_shape_ = input_shape
+    model.n_features_in_ = n_features
+    if config["feature_names"] is not None:
+        model.feature_names_in_ = np.asarray(config["feature_names"], dtype=object)
+    model.history_ = [{str(key): value for key, value in row.items()} for row in config["history"]]
+    model.n_epochs_ = len(model.history_)
+    model.loss_ = model.history_[-1]["loss"]
+    model.code_usage_ = np.asarray(config["code_usage"], dtype=np.float64)
+    return model
+
+
+def _parameters(owner: type[BaseAutoencoder], saved: Mapping[str, Any]) -> dict[str, Any]:
+    known = inspect.signature(owner).parameters
+    unknown = sorted(set(saved) - set(known))
+    if unknown:
+        raise ModelFileError(f"its parameters {unknown} are not known. Was it saved by a newer Isthmus?")
+    return {name: _revive(name, value, owner.__name__) for name, value in saved.items()}
+
+
+def _settings(saved: Mapping[str, Any], owner: str) -> Settings:
+    return Settings(**{name: _revive(name, value, owner) for name, value in saved.items()})
+
+
+def _revive(name: str, value: Any, owner: str) -> Any:
+    if isinstance(value, Mapping):
+        return _part(name, value, owner)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _part(name: str, value: Mapping[str, Any], owner: str) -> Specification:
+    return resolve(value, PARTS[name], parameter=name, owner=owner)
+
+
+def _scaling(tensors: dict[str, Tensor], n_features: int) -> Scaling:
+    offset, unit = tensors.pop("scaling.offset").double(), tensors.pop("scaling.unit").double()
+    if offset.shape != unit.shape or tuple(offset.shape) not in {(1,), (n_features,)}:
+        raise ModelFileError("the shapes of its scaling do not fit its number of features.")
+    return Scaling(offset, unit)
+
+
+def _check_shapes(wanted: Mapping[str, torch.Size], tensors: Mapping[str, Tensor]) -> None:
+    """Compare with what the configuration asks for, before memory is taken for it."""
+    got = {name: tensor.shape for name, tensor in tensors.items()}
+    for name in sorted({*wanted, *got}):
+        if wanted.get(name) != got.get(name):
+            sizes = [tuple(shapes[name]) if name in shapes else None for shapes in (wanted, got)]
+            raise ModelFileError(
+                f"its weights do not fit its configuration: {name!r} should be {sizes[0]}, but is {sizes[1]}."
+            )

@@ -1,0 +1,78 @@
+"""From what users pass to rows: checked, two-dimensional, and of a known floating type."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_array, validate_data
+
+from isthmus.errors import DataError
+
+Rows = NDArray[np.floating[Any]]
+
+#: Rows passed through a network at a time: enough to keep the cores busy, little enough for the cache.
+BLOCK_ROWS = 2048
+
+
+def check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool, min_rows: int = 1) -> Rows:
+    """Return ``X`` as C-ordered rows of float32 or float64, shape (n, features).
+
+    Images and other arrays of more than two dimensions are flattened behind the first one. Integers
+    of at most 16 bits become float32, other types that are not floating float64.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Whose ``n_features_in_`` and ``feature_names_in_`` are set (``reset``) or compared.
+    X : array-like
+        The data.
+    reset : bool
+        Whether this is a first fit.
+    min_rows : int, default=1
+        Fewest rows that are accepted.
+    """
+    flat = flatten(X)
+    rows: Rows = validate_data(
+        estimator,
+        flat,
+        reset=reset,
+        dtype=_floating(flat),
+        order="C",
+        ensure_min_samples=min_rows,
+    )
+    return rows
+
+
+def check_codes(codes: ArrayLike, n_components: int, owner: str) -> Rows:
+    """Return codes as rows of float32 or float64, shape (n, n_components)."""
+    rows: Rows = check_array(codes, dtype=_floating(codes), order="C", input_name="codes")
+    if rows.shape[1] != n_components:
+        raise DataError(
+            f"codes has {rows.shape[1]} features, but {owner} is expecting {n_components} features as input: "
+            "one for each component, as transform returns them."
+        )
+    return rows
+
+
+def shape_of_rows(X: ArrayLike) -> tuple[int, ...]:
+    """Return the shape of one row as the user sees it: ``(features,)``, ``(height, width)``, ..."""
+    shape = np.shape(X) if not hasattr(X, "shape") else X.shape
+    return tuple(int(length) for length in shape[1:])
+
+
+def flatten(X: Any) -> Any:
+    """Return an array of more than two dimensions with one row each; anything else untouched."""
+    if getattr(X, "ndim", 2) > 2:
+        array = np.asarray(X)
+        return array.reshape(len(array), math.prod(array.shape[1:]))
+    return X
+
+
+def _floating(X: Any) -> Any:
+    dtype = getattr(X, "dtype", None)
+    small = isinstance(dtype, np.dtype) and dtype.kind in "iu" and dtype.itemsize <= 2
+    return np.float32 if small else [np.float64, np.float32]

@@ -1,0 +1,104 @@
+"""Scaling: learnt from the training data, applied before the encoder, undone after the decoder."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from isthmus._checks import check_choice
+from isthmus.errors import DataError
+from isthmus.estimators._rows import BLOCK_ROWS, Rows
+
+SCALES = ("auto", "none", "standard", "minmax", "range")
+
+
+class Scaling(nn.Module):
+    """``(x - offset) / unit`` and back, computed in double precision.
+
+    Parameters
+    ----------
+    offset, unit : Tensor of shape (features,) or (1,), float64
+        What is subtracted, and what the difference is divided by.
+    """
+
+    offset: Tensor
+    unit: Tensor
+
+    def __init__(self, offset: Tensor, unit: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("offset", offset)
+        self.register_buffer("unit", unit)
+        self.trivial = bool((offset == 0).all() and (unit == 1).all())
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return the scaled rows, in their own precision."""
+        if self.trivial:
+            return rows
+        return ((rows.double() - self.offset) / self.unit).to(rows.dtype)
+
+    def inverse(self, rows: Tensor) -> Tensor:
+        """Return rows in the units of the data."""
+        if self.trivial:
+            return rows
+        return (rows.double() * self.unit + self.offset).to(rows.dtype)
+
+    def _apply(self, fn: object, recurse: bool = True) -> Scaling:
+        # module.double() and module.float() must not touch the constants, only module.to(device).
+        super()._apply(fn, recurse)  # type: ignore[arg-type, no-untyped-call]
+        self.offset, self.unit = self.offset.double(), self.unit.double()
+        return self
+
+
+def learn_scaling(X: Rows, scale: str, *, images: bool, bytes_: bool, owner: str) -> Scaling:
+    """Return the scaling for training data ``X``.
+
+    Parameters
+    ----------
+    X : array of shape (n, features)
+        Training rows.
+    scale : {"auto", "none", "standard", "minmax", "range"}
+        See :class:`isthmus.Autoencoder`.
+    images, bytes_ : bool
+        Whether the rows came as arrays of more than one dimension, and as unsigned bytes.
+    owner : str
+        The estimator, for messages.
+    """
+    check_choice(scale, SCALES, parameter="scale", owner=owner)
+    low, high = _column_range(X)
+    if scale == "auto":
+        unit_interval = low.min() >= 0 and high.max() <= 1
+        scale = "none" if unit_interval else "range" if images or bytes_ else "standard"
+    if scale == "standard":
+        offset, unit = _column_moments(X)
+    elif scale == "minmax":
+        offset, unit = low, high - low
+    elif scale == "range" and bytes_:
+        offset, unit = np.zeros(1), np.full(1, 255.0)
+    elif scale == "range":
+        offset, unit = low.min(keepdims=True), (high.max() - low.min()).reshape(1)
+    else:
+        offset, unit = np.zeros(1), np.ones(1)
+    if not (np.isfinite(offset).all() and np.isfinite(unit).all()):
+        column = int(np.argmax(~np.isfinite(unit))) if len(unit) > 1 else 0
+        raise DataError(
+            f"{owner} cannot scale column {column}: its values reach {max(-low[column], high[column]):.3g}, "
+            "beyond what double precision can square. Divide the column by a constant first."
+        )
+    # A constant column has no unit of its own; any will do, and 1 keeps new values readable.
+    unit = np.where(unit > np.abs(offset) * 1e-12, unit, 1.0)
+    return Scaling(torch.from_numpy(offset.astype(np.float64)), torch.from_numpy(unit.astype(np.float64)))
+
+
+def _column_range(X: Rows) -> tuple[np.ndarray, np.ndarray]:
+    return X.min(axis=0).astype(np.float64), X.max(axis=0).astype(np.float64)
+
+
+def _column_moments(X: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of each column, in double precision and little memory."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = X.mean(axis=0, dtype=np.float64)
+        squares = np.zeros(X.shape[1])
+        for start in range(0, len(X), BLOCK_ROWS):
+            squares += np.square(X[start : start + BLOCK_ROWS] - mean).sum(axis=0)
+        return mean, np.sqrt(squares / len(X))

@@ -1,0 +1,174 @@
+"""From constructor parameters to what will be built: every "auto" decided, every name resolved."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from isthmus._checks import check_choice, check_flag, check_integer, check_number, wrong_parameter
+from isthmus._specification import Part, Specification, resolve
+from isthmus.errors import InvalidTypeError
+from isthmus.networks import ACTIVATIONS
+from isthmus.objectives import LOSSES, PENALTIES, Penalty, ReconstructionLoss
+from isthmus.training import OPTIMIZERS, SCHEDULES, Callback, Optimizer, Schedule
+
+#: The parameters that are parts, and the parts that fit.
+PARTS: Mapping[str, Mapping[str, type[Specification]]] = {
+    "loss": LOSSES,
+    "penalty": PENALTIES,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+}
+
+#: About how many steps a training takes when epochs="auto": the notebook's 50 epochs of MNIST.
+AUTO_STEPS = 12_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What an estimator does, after "auto" has been decided for its data."""
+
+    n_components: int
+    hidden_layers: tuple[int, ...]
+    activation: str
+    code_activation: str
+    tied: bool
+    loss: ReconstructionLoss
+    penalty: Penalty | None
+    optimizer: Optimizer
+    learning_rate: float
+    schedule: Schedule
+    weight_decay: float
+    gradient_clipping: float | None
+    epochs: int
+    batch_size: int
+    patience: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as JSON can hold them."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {
+            name: value.to_dict() if isinstance(value, Specification) else value
+            for name, value in values.items()
+        }
+
+
+def settings_for(
+    parameters: Mapping[str, Any], owner: str, *, n_rows: int, n_features: int, unit_interval: bool
+) -> Settings:
+    """Check an estimator's parameters and decide what they leave open.
+
+    Parameters
+    ----------
+    parameters : mapping
+        The constructor's parameters.
+    owner : str
+        Name of the estimator, for messages.
+    n_rows, n_features : int
+        Size of the training data.
+    unit_interval : bool
+        Whether the scaled training data lie between 0 and 1.
+
+    Returns
+    -------
+    settings : Settings
+    """
+
+    def number(name: str, **interval: Any) -> float:
+        return check_number(parameters[name], parameter=name, owner=owner, **interval)
+
+    def integer(name: str, **limits: Any) -> int:
+        return check_integer(parameters[name], parameter=name, owner=owner, **limits)
+
+    def part(name: str, parts: Mapping[str, type[Part]]) -> Part:
+        return resolve(parameters[name], parts, parameter=name, owner=owner)
+
+    hidden_layers = _hidden_layers(parameters["hidden_layers"], owner)
+    automatic_loss = "bce" if unit_interval else "mse"
+    loss = resolve(automatic_loss, LOSSES, parameter="loss", owner=owner) if parameters["loss"] == "auto" else part("loss", LOSSES)
+    penalty = None if parameters["penalty"] is None else part("penalty", PENALTIES)
+    optimizer = part("optimizer", OPTIMIZERS)
+    batch_size = auto_batch_size(n_rows) if parameters["batch_size"] == "auto" else integer("batch_size", minimum=1)
+    return Settings(
+        n_components=_n_components(parameters["n_components"], owner, n_features, penalty),
+        hidden_layers=hidden_layers,
+        activation=check_choice(parameters["activation"], ACTIVATIONS, parameter="activation", owner=owner),
+        code_activation=_code_activation(parameters["code_activation"], owner, hidden_layers, loss),
+        tied=check_flag(parameters["tied"], parameter="tied", owner=owner),
+        loss=loss,
+        penalty=penalty,
+        optimizer=optimizer,
+        learning_rate=(
+            optimizer.learning_rate(n_features, len(hidden_layers) + 1)
+            if parameters["learning_rate"] == "auto"
+            else number("learning_rate", minimum=0, open_minimum=True)
+        ),
+        schedule=part("schedule", SCHEDULES),
+        weight_decay=number("weight_decay", minimum=0),
+        gradient_clipping=(
+            None
+            if parameters["gradient_clipping"] is None
+            else number("gradient_clipping", minimum=0, open_minimum=True)
+        ),
+        epochs=(
+            auto_epochs(n_rows, batch_size) if parameters["epochs"] == "auto" else integer("epochs", minimum=1)
+        ),
+        batch_size=batch_size,
+        patience=None if parameters["patience"] is None else integer("patience", minimum=1),
+    )
+
+
+def auto_batch_size(n_rows: int) -> int:
+    """Return 256, less for small data so that an epoch still has several steps."""
+    return max(min(n_rows // 16, 256), 16)
+
+
+def auto_epochs(n_rows: int, batch_size: int) -> int:
+    """Return how many epochs make about ``AUTO_STEPS`` steps: 10 for millions of rows, 500 for fifty."""
+    return min(max(round(AUTO_STEPS / math.ceil(n_rows / batch_size)), 10), 500)
+
+
+def check_callbacks(callbacks: object, owner: str) -> list[Callback]:
+    """Return the callbacks as a list."""
+    if callbacks is None:
+        return []
+    if isinstance(callbacks, Sequence) and all(isinstance(item, Callback) for item in callbacks):
+        return list(callbacks)
+    wanted = "None or a list of isthmus.training.Callback"
+    raise InvalidTypeError(str(wrong_parameter(owner, "callbacks", wanted, callbacks)))
+
+
+def _n_components(value: object, owner: str, n_features: int, penalty: Penalty | None) -> int:
+    if value == "auto":
+        return min(32, max(1, math.ceil(n_features / 2)))
+    n_components = check_integer(value, parameter="n_components", owner=owner, minimum=1)
+    restrained = penalty is not None and penalty.on == "activity"
+    if n_components > n_features and not restrained:
+        raise wrong_parameter(
+            owner,
+            "n_components",
+            f"at most the number of features, {n_features}",
+            n_components,
+            "A wider code can simply copy its input; to use one, restrain it: SparseAutoencoder, or penalty='l1'.",
+        )
+    return n_components
+
+
+def _hidden_layers(value: object, owner: str) -> tuple[int, ...]:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        wanted = "a sequence of layer widths such as (128, 64)"
+        raise InvalidTypeError(str(wrong_parameter(owner, "hidden_layers", wanted, value)))
+    return tuple(check_integer(width, parameter="hidden_layers", owner=owner, minimum=1) for width in value)
+
+
+def _code_activation(
+    value: object, owner: str, hidden_layers: tuple[int, ...], loss: ReconstructionLoss
+) -> str:
+    if value != "auto":
+        return check_choice(value, ["auto", *ACTIVATIONS], parameter="code_activation", owner=owner)
+    # The notebook's single layer is a ReLU on pixels. Elsewhere a linear code is better: behind hidden
+    # layers it reconstructs better and no unit can die, and a single layer with squared error is at
+    # its best where it equals PCA.
+    return "relu" if not hidden_layers and loss.unit_interval else "identity"

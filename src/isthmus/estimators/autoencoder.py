@@ -1,0 +1,164 @@
+"""The autoencoder, and its named defaults."""
+
+from __future__ import annotations
+
+from isthmus.estimators._base import BaseAutoencoder
+from isthmus.estimators._defaults import with_defaults
+from isthmus.objectives import L1
+
+
+class Autoencoder(BaseAutoencoder):
+    """Non-linear dimensionality reduction by a network that copies its input through a narrow code.
+
+    Used like :class:`sklearn.decomposition.PCA`. With its defaults it is the single-layer autoencoder
+    on data between 0 and 1, and on other data the best linear one, which is PCA; ``hidden_layers``
+    makes it deep, and then it can do what PCA cannot.
+
+    Parameters
+    ----------
+    n_components : int or "auto", default="auto"
+        Width of the code. ``"auto"`` is 32, or half the number of features if that is less. More than
+        the number of features needs a penalty on the activities.
+    hidden_layers : tuple of int, default=()
+        Widths of the layers between input and code; the decoder mirrors them.
+    activation : str, default="relu"
+        Activation of the hidden layers: "identity", "relu", "leaky_relu", "elu", "selu", "gelu",
+        "silu", "sigmoid", "tanh" or "softplus".
+    code_activation : str, default="auto"
+        Activation of the code. ``"auto"`` is "relu" for a single layer on data between 0 and 1 and
+        "identity" otherwise: a linear code behind hidden layers reconstructs better and has no dead
+        units.
+    loss : str or part, default="auto"
+        Distance between input and reconstruction: "bce" (cross-entropy in nats; data between 0 and
+        1), "mse", "l1", "huber", "gaussian" (log-likelihood with learnt variance), or a part of
+        :mod:`isthmus.objectives` with other settings. Summed over the features of a row and averaged
+        over rows, in the scaled data's units. ``"auto"`` is "bce" for data between 0 and 1, else "mse".
+    penalty : str, part or None, default=None
+        "l1", "l2" or "elastic", on code activities or on weights, or a part such as
+        ``L1(weight=1e-4)``; as text also "l1:weight=1e-4,on=weights".
+    tied : bool, default=False
+        Whether the decoder uses the transposed weights of the encoder.
+    scale : str, default="auto"
+        Scaling learnt from the training data and undone by `inverse_transform`: "none", "standard"
+        (each column to mean 0 and standard deviation 1), "minmax" (each column to [0, 1]) or "range"
+        (all values by one range to [0, 1]; 255 for unsigned bytes). ``"auto"`` leaves data in [0, 1]
+        alone, takes "range" for images and unsigned bytes, and "standard" for everything else.
+    optimizer : str or part, default="adam"
+        "adam", "adamw", "sgd", "rmsprop", "adagrad", "adadelta", or a part such as
+        ``SGD(momentum=0.5)``. Adadelta's rate of 1.0 means 1.0, unlike in Keras 3.
+    learning_rate : float or "auto", default="auto"
+        Peak learning rate; ``"auto"`` asks the optimiser for one that suits depth and width.
+    schedule : str or part, default="one-cycle"
+        "one-cycle", "cosine", "constant" or "plateau" (halved when the loss stalls).
+    weight_decay : float, default=0.0
+        Weight decay of the optimiser.
+    gradient_clipping : float or None, default=None
+        Largest norm of the gradient.
+    epochs : int or "auto", default="auto"
+        Passes over the training rows; ``"auto"`` makes about 12,000 steps: 51 on MNIST, never fewer
+        than 10 nor more than 500.
+    batch_size : int or "auto", default="auto"
+        Rows a step; ``"auto"`` is 256, fewer below 4,096 rows.
+    validation_fraction : float or None, default=None
+        Share of the rows to hold out where `fit` gets no ``validation_data``.
+    patience : int or None, default=10
+        With validation data: epochs without a smaller validation loss before training stops; the
+        weights of the best epoch are kept. ``None`` trains to the end and keeps the last weights.
+    device : str, default="auto"
+        "cpu", "cuda", "cuda:1", ...; ``"auto"`` is CUDA where there is one.
+    callbacks : list of Callback or None, default=None
+        See :class:`isthmus.training.Callback`.
+    random_state : int, RandomState, Generator or None, default=None
+        Seed of weights and order. An int gives the same result every time on the same machine;
+        ``None`` draws fresh entropy and leaves NumPy's global generator alone.
+    verbose : bool, default=False
+        Whether to show a progress bar on standard error.
+
+    Attributes
+    ----------
+    encoder_, decoder_ : torch.nn.Module
+        The two halves, usable alone on tensors in the units of the data.
+    history_ : list of dict
+        One row an epoch: ``epoch``, ``loss`` and its terms, ``validation_loss`` and its terms,
+        ``learning_rate``, ``seconds`` of the training pass.
+    n_epochs_ : int
+        Epochs trained.
+    loss_ : float
+        Training loss of the last epoch.
+    code_usage_ : ndarray of shape (n_components,)
+        Share of the training rows in which a code unit is not zero; 0 for dead units.
+    settings_ : Settings
+        The parameters with every "auto" decided.
+    input_shape_ : tuple of int
+        Shape of a row as it was given.
+    n_features_in_ : int
+        Number of values in a row.
+    feature_names_in_ : ndarray of str
+        Column names, where ``X`` had them.
+
+    See Also
+    --------
+    SparseAutoencoder : Codes in which few units are active.
+    isthmus.load : Read a saved model.
+
+    References
+    ----------
+    D. E. Rumelhart, G. E. Hinton and R. J. Williams, "Learning internal representations by error
+    propagation", 1986. P. Baldi and K. Hornik, "Neural networks and principal component analysis",
+    Neural Networks, 1989. G. E. Hinton and R. R. Salakhutdinov, "Reducing the dimensionality of data
+    with neural networks", Science, 2006.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from isthmus import Autoencoder
+    >>> X = load_digits().data / 16
+    >>> model = Autoencoder(n_components=8, hidden_layers=(32,), epochs=30, random_state=0).fit(X)
+    >>> codes = model.transform(X)
+    >>> codes.shape
+    (1797, 8)
+    >>> model.inverse_transform(codes).shape
+    (1797, 64)
+    >>> model.score(X) > 0.7
+    True
+    """
+
+
+class SparseAutoencoder(BaseAutoencoder):
+    """An autoencoder whose code is mostly zeros: an L1 penalty on the activities of a ReLU code.
+
+    The default weight, 1e-4 per feature, is the notebook's: Keras adds the penalty to a loss averaged
+    over the pixels, so beside the loss summed over 784 pixels it is 0.0784. Neither form depends on
+    the batch size.
+
+    Parameters
+    ----------
+    n_components : int or "auto", default="auto"
+        Width of the code; it may exceed the number of features.
+    penalty : str or part, default=L1(weight=1e-4)
+        See :mod:`isthmus.objectives.penalties`.
+    code_activation : str, default="relu"
+        The activation that can be exactly zero.
+    **parameters
+        All others as in :class:`Autoencoder`, with the same defaults.
+
+    See Also
+    --------
+    Autoencoder : The parameters and attributes in full.
+
+    References
+    ----------
+    A. Ng, "Sparse autoencoder", CS294A lecture notes, 2011. F. Chollet, "Building autoencoders in
+    Keras", 2016.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from isthmus import SparseAutoencoder
+    >>> X = load_digits().data / 16
+    >>> codes = SparseAutoencoder(16, epochs=30, penalty="l1:weight=1e-2", random_state=0).fit_transform(X)
+    >>> bool((codes == 0).mean() > 0.5)
+    True
+    """
+
+    __init__ = with_defaults(BaseAutoencoder.__init__, penalty=L1(), code_activation="relu")

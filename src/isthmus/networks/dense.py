@@ -1,0 +1,120 @@
+"""The fully connected network: one layer each way, or a stack mirrored in the decoder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from isthmus.networks.activations import activation as make_activation
+
+
+class Linear(nn.Linear):
+    """A linear layer with Glorot-uniform weights and zero biases from a generator of its own.
+
+    torch's own default draws from the global generator, and its scale leaves about a quarter of
+    the code units of a single-layer ReLU autoencoder dead from the start.
+
+    References
+    ----------
+    X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural
+    networks", AISTATS, 2010.
+    """
+
+    def __init__(self, n_inputs: int, n_outputs: int, generator: torch.Generator | None) -> None:
+        # On the meta device nothing is drawn; the real values come from the generator below.
+        super().__init__(n_inputs, n_outputs, device="meta")
+        if generator is None:
+            return
+        self.to_empty(device=generator.device)
+        nn.init.xavier_uniform_(self.weight, generator=generator)
+        nn.init.zeros_(self.bias)
+
+
+class TiedLinear(nn.Module):
+    """A linear layer whose weights are the transposed weights of another one; the biases are its own."""
+
+    def __init__(self, partner: nn.Linear) -> None:
+        super().__init__()
+        self.weight = partner.weight
+        self.bias = nn.Parameter(torch.zeros(partner.in_features, device=partner.weight.device))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return ``inputs @ weight + bias``."""
+        return F.linear(inputs, self.weight.t(), self.bias)
+
+
+class DenseNetwork(nn.Module):
+    """Fully connected encoder and its mirror image as the decoder.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        Shape of one row; anything but a vector is read as one.
+    n_code_inputs : int
+        How many features the bottleneck wants from the encoder.
+    n_components : int
+        How many values the code has, which is what the decoder starts from.
+    hidden_layers : sequence of int, default=()
+        Widths between input and code; the decoder has them in reverse.
+    activation : str, default="relu"
+        Activation after each hidden layer, one of :data:`isthmus.networks.ACTIVATIONS`.
+    tied : bool, default=False
+        Whether each decoder layer uses the transposed weights of its encoder layer.
+        Needs ``n_code_inputs == n_components``.
+    generator : torch.Generator or None
+        Where the weights are drawn from. Without one they are on the meta device: shapes, no memory.
+
+    Attributes
+    ----------
+    encoder : torch.nn.Sequential
+        Rows of shape (batch, features) to encoder features of shape (batch, n_code_inputs), before
+        any code activation.
+    decoder : torch.nn.Sequential
+        Codes of shape (batch, n_components) to pre-activations of shape (batch, features).
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        n_code_inputs: int,
+        n_components: int,
+        *,
+        hidden_layers: Sequence[int] = (),
+        activation: str = "relu",
+        tied: bool = False,
+        generator: torch.Generator | None,
+    ) -> None:
+        super().__init__()
+        n_features = math.prod(input_shape)
+        going_in = [Linear(m, n, generator) for m, n in pairwise([n_features, *hidden_layers, n_code_inputs])]
+        if tied:
+            going_out: list[nn.Module] = [TiedLinear(layer) for layer in reversed(going_in)]
+        else:
+            widths = [n_components, *reversed(hidden_layers), n_features]
+            going_out = [Linear(m, n, generator) for m, n in pairwise(widths)]
+        self.encoder = _stack(going_in, activation)
+        self.decoder = _stack(going_out, activation)
+
+    def encode_features(self, rows: Tensor) -> Tensor:
+        """Return what the bottleneck starts from."""
+        features: Tensor = self.encoder(rows)
+        return features
+
+    def decode_features(self, codes: Tensor) -> Tensor:
+        """Return pre-activations: the reconstruction before the loss's link function."""
+        pre_activations: Tensor = self.decoder(codes)
+        return pre_activations
+
+
+def _stack(layers: Sequence[nn.Module], activation: str) -> nn.Sequential:
+    """Return the layers with the activation between them, none after the last."""
+    first, *rest = layers
+    modules = [first]
+    for layer in rest:
+        modules += [make_activation(activation), layer]
+    return nn.Sequential(*modules)

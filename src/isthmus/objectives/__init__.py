@@ -1,0 +1,27 @@
+"""Objectives: reconstruction losses and penalties, each a frozen description and a function."""
+
+from isthmus.objectives.penalties import L1, L2, PENALTIES, Elastic, Penalty
+from isthmus.objectives.reconstruction import (
+    LOSSES,
+    AbsoluteError,
+    BinaryCrossEntropy,
+    GaussianLikelihood,
+    Huber,
+    ReconstructionLoss,
+    SquaredError,
+)
+
+__all__ = [
+    "L1",
+    "L2",
+    "LOSSES",
+    "PENALTIES",
+    "AbsoluteError",
+    "BinaryCrossEntropy",
+    "Elastic",
+    "GaussianLikelihood",
+    "Huber",
+    "Penalty",
+    "ReconstructionLoss",
+    "SquaredError",
+]

@@ -1,0 +1,228 @@
+"""Reconstruction losses: the distance between the input and what the decoder makes of the code.
+
+One scale for all: the loss of a row is a *sum* over its features, the loss of a batch is the *mean*
+over its rows. Likelihoods are negative log-likelihoods in nats, constants included, so that losses
+of different models of the same data can be compared and added to a KL divergence.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from isthmus._checks import check_choice, check_number
+from isthmus._specification import Specification, table
+
+NO_PARAMETERS: Mapping[str, Tensor] = {}
+
+
+class ReconstructionLoss(Specification):
+    """A loss on pre-activations, together with the link that turns them into a reconstruction."""
+
+    #: Whether the loss is defined only for data between 0 and 1.
+    unit_interval: ClassVar[bool] = False
+
+    def link(self, pre_activations: Tensor) -> Tensor:
+        """Return the reconstruction that the pre-activations stand for."""
+        return pre_activations
+
+    def parameters(self, n_features: int) -> dict[str, Tensor]:  # noqa: ARG002 - most losses have none
+        """Return the start values of what the loss itself learns, by name."""
+        return {}
+
+    @abstractmethod
+    def per_row(
+        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
+    ) -> Tensor:
+        """Return the loss of each row, shape (batch,); differentiable by autograd."""
+
+    def batch_mean(
+        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
+    ) -> Tensor:
+        """Return the mean loss of the rows, a scalar; what training minimises."""
+        return self.per_row(pre_activations, rows, parameters).mean()
+
+
+class _ClosedFormLoss(ReconstructionLoss):
+    """A loss without parameters whose gradient is known: one pass gives value and gradient."""
+
+    @abstractmethod
+    def value_and_gradient(self, pre_activations: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sum of the loss over the batch and its gradient, which the caller may overwrite."""
+
+    def batch_mean(
+        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
+    ) -> Tensor:
+        """Return the mean loss of the rows, a scalar; what training minimises."""
+        if not (torch.is_grad_enabled() and pre_activations.requires_grad):
+            return super().batch_mean(pre_activations, rows, parameters)
+        mean: Tensor = _BatchMean.apply(pre_activations, rows, self)
+        return mean
+
+
+class _BatchMean(torch.autograd.Function):
+    """The mean loss of a batch with the gradient in closed form."""
+
+    @staticmethod
+    def forward(ctx: Any, pre_activations: Tensor, rows: Tensor, loss: _ClosedFormLoss) -> Tensor:
+        value, gradient = loss.value_and_gradient(pre_activations, rows)
+        ctx.gradient = gradient
+        return value / len(rows)
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        # In place: the buffer is ours, and a second one of the batch's size costs more than the product.
+        gradient, ctx.gradient = ctx.gradient, None
+        if gradient is None:
+            raise RuntimeError("the gradient of this loss was already used; compute the loss again")
+        return gradient.mul_(outer / len(gradient)), None, None
+
+
+@dataclass(frozen=True)
+class BinaryCrossEntropy(_ClosedFormLoss):
+    """Bernoulli negative log-likelihood in nats, for data between 0 and 1; the link is the sigmoid.
+
+    For grey values it is the cross-entropy, whose minimum is the entropy of the data and not 0.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from isthmus.objectives import BinaryCrossEntropy
+    >>> BinaryCrossEntropy().per_row(torch.zeros(1, 784), torch.ones(1, 784)) / 784
+    tensor([0.6931])
+    """
+
+    name: ClassVar[str] = "bce"
+    unit_interval: ClassVar[bool] = True
+
+    def link(self, pre_activations: Tensor) -> Tensor:
+        """Return probabilities."""
+        return torch.sigmoid(pre_activations)
+
+    def per_row(
+        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
+    ) -> Tensor:
+        """Return the cross-entropy of each row in nats, stable for any pre-activation."""
+        return (F.softplus(pre_activations) - rows * pre_activations).sum(1)
+
+    def value_and_gradient(self, pre_activations: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the summed cross-entropy and its gradient, sigmoid(z) - x."""
+        probabilities = torch.sigmoid(pre_activations)
+        # softplus(z) = max(z, 0) - log max(p, 1 - p): one logarithm instead of log1p and another exp,
+        # and exact where p rounds to 0 or 1.
+        surprise = torch.sub(probabilities, 0.5).abs_().add_(0.5).log_().sum()
+        linear = torch.relu(pre_activations).sum() - torch.dot(pre_activations.flatten(), rows.flatten())
+        return linear - surprise, probabilities.sub_(rows)
+
+
+@dataclass(frozen=True)
+class SquaredError(_ClosedFormLoss):
+    """Squared error, summed over the features; the link is the identity."""
+
+    name: ClassVar[str] = "mse"
+
+    def per_row(
+        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
+    ) -> Tensor:
+        """Return the squared error of each row."""
+        return (pre_activations - rows).square().sum(1)
+
+    def value_and_gradient(self, pre_activations: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the summed squared error and its gradient, 2 (z - x)."""
+        difference = pre_activations - rows
+        flat = difference.flatten()
+        return torch.dot(flat, flat), difference.mul_(2)
+
+
+@dataclass(frozen=True)
+class AbsoluteError(_ClosedFormLoss):
+    """Absolute error, summed over the features; the link is the identity. Forgives outliers."""
+
+    name: ClassVar[str] = "l1"
+
+    def per_row(
+        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
+    ) -> Tensor:
+        """Return the absolute error of each row."""
+        return (pre_activations - rows).abs().sum(1)
+
+    def value_and_gradient(self, pre_activations: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the summed absolute error and its gradient, sign(z - x)."""
+        difference = pre_activations - rows
+        return difference.abs().sum(), difference.sign_()
+
+
+@dataclass(frozen=True)
+class Huber(_ClosedFormLoss):
+    """Huber's loss: squared for errors below ``delta``, absolute above; the link is the identity.
+
+    Parameters
+    ----------
+    delta : float, default=1.0
+        Where the loss turns from quadratic to linear, in units of the (scaled) data.
+
+    References
+    ----------
+    P. J. Huber, "Robust estimation of a location parameter", Annals of Mathematical Statistics, 1964.
+    """
+
+    delta: float = 1.0
+    name: ClassVar[str] = "huber"
+
+    def __post_init__(self) -> None:
+        check_number(self.delta, parameter="delta", owner="Huber", minimum=0, open_minimum=True)
+
+    def per_row(
+        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
+    ) -> Tensor:
+        """Return Huber's loss of each row."""
+        return F.huber_loss(pre_activations, rows, reduction="none", delta=self.delta).sum(1)
+
+    def value_and_gradient(self, pre_activations: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the summed loss and its gradient, the error clipped to [-delta, delta]."""
+        value = F.huber_loss(pre_activations, rows, reduction="sum", delta=self.delta)
+        return value, (pre_activations - rows).clamp_(-self.delta, self.delta)
+
+
+@dataclass(frozen=True)
+class GaussianLikelihood(ReconstructionLoss):
+    """Gaussian negative log-likelihood in nats with a learnt variance; the link is the identity.
+
+    Parameters
+    ----------
+    variance : {"shared", "feature"}, default="shared"
+        One variance for all features or one for each.
+    floor : float, default=1e-4
+        Smallest variance, in squared units of the (scaled) data. Without it, a feature that is
+        reconstructed perfectly would drive the likelihood to infinity.
+    """
+
+    variance: str = "shared"
+    floor: float = 1e-4
+    name: ClassVar[str] = "gaussian"
+
+    def __post_init__(self) -> None:
+        check_choice(self.variance, ("shared", "feature"), parameter="variance", owner="GaussianLikelihood")
+        check_number(self.floor, parameter="floor", owner="GaussianLikelihood", minimum=0, open_minimum=True)
+
+    def parameters(self, n_features: int) -> dict[str, Tensor]:
+        """Return the log-variance, started at variance one."""
+        return {"log_variance": torch.zeros(n_features if self.variance == "feature" else 1)}
+
+    def per_row(
+        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
+    ) -> Tensor:
+        """Return the negative log-likelihood of each row."""
+        log_variance = parameters["log_variance"].clamp(min=math.log(self.floor))
+        squared = (pre_activations - rows).square()
+        return 0.5 * (squared * (-log_variance).exp() + log_variance + math.log(2 * math.pi)).sum(1)
+
+
+LOSSES = table(BinaryCrossEntropy, SquaredError, AbsoluteError, Huber, GaussianLikelihood)

@@ -1,0 +1,118 @@
+"""Callbacks: what else happens during training."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from isthmus.training.state import TrainingState
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+
+class Callback:
+    """Base of the callbacks; override the moments you need.
+
+    ``state`` is a :class:`TrainingState`; setting ``state.stop`` ends the training after the epoch.
+    """
+
+    def on_training_start(self, state: TrainingState) -> None:
+        """Act before the first step."""
+
+    def on_step_end(self, state: TrainingState) -> None:
+        """Act after a step; reading a loss here would make the device wait."""
+
+    def on_epoch_end(self, state: TrainingState) -> None:
+        """Act after an epoch and its validation; ``state.history.rows[-1]`` has the numbers."""
+
+    def on_training_end(self, state: TrainingState) -> None:
+        """Act after the last step, also after an error or Ctrl-C."""
+
+
+class EarlyStopping(Callback):
+    """Keep the weights of the best epoch, and stop when no better one has come for a while.
+
+    Parameters
+    ----------
+    patience : int
+        Epochs without a smaller loss before training stops.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+        self._best = math.inf
+        self._best_epoch = 0
+        self._weights: dict[str, Tensor] = {}
+
+    def on_epoch_end(self, state: TrainingState) -> None:
+        """Remember the weights if they are the best, stop if the patience is used up."""
+        loss = state.history.monitored[-1]
+        if loss < self._best:
+            self._best, self._best_epoch = loss, state.epoch
+            self._weights = {name: value.clone() for name, value in state.network.state_dict().items()}
+        elif state.epoch - self._best_epoch >= self.patience:
+            state.stop = True
+
+    def on_training_end(self, state: TrainingState) -> None:
+        """Put the best weights back."""
+        if self._weights:
+            state.network.load_state_dict(self._weights)
+            state.history.best_epoch = self._best_epoch
+            self._weights = {}
+
+
+class ProgressBar(Callback):
+    """A progress bar on standard error: epoch, losses, time left. Silent where that is no terminal.
+
+    Parameters
+    ----------
+    title : str, default="fit"
+        What stands before the bar.
+    """
+
+    def __init__(self, title: str = "fit") -> None:
+        self.title = title
+        self._progress: Progress | None = None
+
+    def on_training_start(self, state: TrainingState) -> None:
+        """Show the bar."""
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}  {task.fields[losses]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        total = state.epochs * state.n_steps
+        self._task = self._progress.add_task(self.title, total=total, epoch=1, epochs=state.epochs, losses="")
+        self._progress.start()
+
+    def on_step_end(self, state: TrainingState) -> None:
+        """Advance the bar."""
+        if self._progress is not None and not self._progress.disable:
+            self._progress.update(self._task, completed=state.step)
+
+    def on_epoch_end(self, state: TrainingState) -> None:
+        """Show the epoch's losses."""
+        if self._progress is not None:
+            row = state.history.rows[-1]
+            losses = f"loss {row['loss']:.4g}"
+            if "validation_loss" in row:
+                losses += f"  validation {row['validation_loss']:.4g}"
+            self._progress.update(self._task, epoch=min(state.epoch + 1, state.epochs), losses=losses)
+
+    def on_training_end(self, state: TrainingState) -> None:  # noqa: ARG002
+        """Take the bar away."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None

@@ -1,0 +1,60 @@
+"""What a training has come to: its history, and the state that callbacks see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import nn
+
+
+@dataclass
+class History:
+    """What happened in a training.
+
+    Attributes
+    ----------
+    rows : list of dict
+        One row an epoch: ``epoch`` (from 1), every term of the objective averaged over the training
+        rows as they were met, ``validation_`` and the same names where validation data were given,
+        ``learning_rate`` at the end of the epoch, and ``seconds`` of the training pass.
+    interrupted : bool
+        Whether Ctrl-C ended it; the epoch it came in has no row.
+    best_epoch : int or None
+        The epoch whose weights were kept, where they were chosen by the validation loss.
+    """
+
+    rows: list[dict[str, float]] = field(default_factory=list)
+    interrupted: bool = False
+    best_epoch: int | None = None
+
+    @property
+    def monitored(self) -> list[float]:
+        """The loss after each epoch: on the validation data if there are any."""
+        return [row.get("validation_loss", row["loss"]) for row in self.rows]
+
+
+@dataclass
+class TrainingState:
+    """What callbacks see.
+
+    Attributes
+    ----------
+    network : torch.nn.Module
+        What learns.
+    history : History
+        The finished epochs.
+    epochs, n_steps : int
+        Epochs asked for, and steps in each.
+    epoch, step : int
+        Finished epochs, and finished steps over all epochs.
+    stop : bool
+        Set it to end the training after the epoch.
+    """
+
+    network: nn.Module
+    history: History
+    epochs: int
+    n_steps: int
+    epoch: int = 0
+    step: int = 0
+    stop: bool = False
