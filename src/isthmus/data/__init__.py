@@ -1,0 +1,15 @@
+"""Data: two image sets, and files of numbers read and written.
+
+>>> from isthmus.data import load_mnist
+>>> train, test = load_mnist()
+>>> train
+<Split mnist:train: 60000 images of 28 × 28>
+"""
+
+from isthmus.data.bundled import load_mnist
+from isthmus.data.fashion import load_fashion_mnist
+from isthmus.data.readers import Data, read_data
+from isthmus.data.splits import Split
+from isthmus.data.writers import write_data
+
+__all__ = ["Data", "Split", "load_fashion_mnist", "load_mnist", "read_data", "write_data"]

@@ -1,0 +1,132 @@
+"""NumPy's own files, .npy and .npz, without ever running what is in them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from isthmus._checks import suggestion
+from isthmus.data._files import damage_worded, numbers, readable
+from isthmus.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.lib.npyio import NpzFile
+    from numpy.typing import NDArray
+
+_NPY_START = b"\x93NUMPY"
+_ZIP_START = b"PK"
+ROW_KEYS = ("X", "x", "data", "images", "rows")
+LABEL_KEYS = ("y", "labels")
+
+
+def read_npy(path: Path) -> NDArray[Any]:
+    """Map the array of an .npy file into memory: nothing is read until it is used.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    ndarray
+        The array, read-only, in the type it was saved in (booleans as uint8).
+
+    Raises
+    ------
+    DataError
+        If the file is not there, not an .npy file, cut short, or holds anything but real numbers.
+    """
+    with readable(path):
+        with path.open("rb") as stream:
+            if stream.read(len(_NPY_START)) != _NPY_START:
+                raise DataError(f"{path} is not an .npy file.")
+        with _parsing(str(path)):
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        return numbers(array, name=str(path))
+
+
+def read_npz(path: Path, key: str | None = None) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Read the rows of an .npz file, and their labels if it has any.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    key : str, optional
+        The name of the array that holds the rows. It can be left out if there is one array alone, or
+        if exactly one is called ``X``, ``x``, ``data``, ``images`` or ``rows``.
+
+    Returns
+    -------
+    rows : ndarray
+        The array, in the type it was saved in (booleans as uint8).
+    labels : ndarray or None
+        The array called ``y`` or ``labels``, if there is exactly one and it has a number or a text for
+        each row.
+
+    Raises
+    ------
+    DataError
+        If the file is not there, not an .npz file, damaged, has no such array or several that could
+        be meant, or if the array holds anything but real numbers.
+    """
+    # Opened here, because NumPy leaves a damaged archive open.
+    with readable(path), path.open("rb") as stream:
+        if stream.read(len(_ZIP_START)) != _ZIP_START:
+            raise DataError(f"{path} is not an .npz file.")
+        stream.seek(0)
+        with _parsing(str(path)):
+            archive = np.load(stream, allow_pickle=False)
+        with archive:
+            chosen = _choose(archive.files, key, path)
+            rows = numbers(_member(archive, chosen, path), name=f"{path}:{chosen}")
+            return rows, _labels(archive, chosen, rows, path)
+
+
+def _choose(names: list[str], key: str | None, path: Path) -> str:
+    """Return the name of the array that holds the rows."""
+    held = ", ".join(map(repr, names)) or "nothing"
+    if key is not None:
+        if key not in names:
+            advice = suggestion(key, names)
+            raise DataError(f"{path} has no array {key!r}; it holds {held}. {advice}".rstrip())
+        return key
+    usual = [name for name in ROW_KEYS if name in names]
+    candidates = names if len(names) == 1 else usual
+    if len(candidates) != 1:
+        raise DataError(f"{path} holds {held}: say which one with key=, or as {path.name}:NAME.")
+    return candidates[0]
+
+
+def _labels(archive: NpzFile, chosen: str, rows: NDArray[Any], path: Path) -> NDArray[Any] | None:
+    names = [name for name in LABEL_KEYS if name in archive.files and name != chosen]
+    if len(names) != 1:
+        return None
+    labels = _member(archive, names[0], path)
+    return labels if labels.shape == rows.shape[:1] and labels.dtype.kind in "biufU" else None
+
+
+def _member(archive: NpzFile, key: str, path: Path) -> NDArray[Any]:
+    with _parsing(f"{path}:{key}"):
+        # Anything in the archive that is not an .npy file comes as plain bytes.
+        return np.asarray(archive[key])
+
+
+@contextmanager
+def _parsing(name: str) -> Iterator[None]:
+    with damage_worded(f"{name} is damaged or cut short."):
+        try:
+            yield
+        except ValueError as error:
+            # NumPy has no error class of its own for objects; only its messages about them say "object".
+            if "object" not in str(error).lower():
+                raise
+            raise DataError(
+                f"{name} holds Python objects, which are never loaded; save it as numbers."
+            ) from error

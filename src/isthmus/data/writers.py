@@ -1,0 +1,124 @@
+"""Writing rows to a file, whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from isthmus._checks import suggestion
+from isthmus.data._atomic import replacing
+from isthmus.data._files import ENDINGS, numbers
+from isthmus.data.csv_files import csv_text, is_header
+from isthmus.data.parquet import write_parquet
+from isthmus.errors import DataError, InvalidParameterError, OutputExistsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+
+def write_data(
+    array: ArrayLike,
+    target: str | Path,
+    *,
+    columns: Sequence[str] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write rows to a file in the format that its ending names.
+
+    The file appears when it is complete; whatever fails on the way leaves an older one as it was.
+    What is written is read back exactly by :func:`~isthmus.data.read_data`; only from a CSV file the
+    numbers come back as float64, which holds integers up to 2**53.
+
+    Parameters
+    ----------
+    array : array-like
+        Real numbers: of shape (n_rows, n_columns) for ``.csv`` and ``.parquet``, of any for ``.npy``
+        and ``.npz`` (where the array is called ``X``, uncompressed). Booleans are written as 0 and 1.
+    target : str or Path
+        The file, ending in ``.npy``, ``.npz``, ``.csv`` or ``.parquet``.
+    columns : sequence of str, optional
+        A name for each column. Without them a CSV file has no first row of names and a Parquet file
+        has ``column_0``, ``column_1`` ...; NumPy's files have no place for names.
+    overwrite : bool, default=False
+        Whether to replace a file that exists.
+
+    Raises
+    ------
+    OutputExistsError
+        If the file exists and ``overwrite`` is False.
+    DataError
+        If the array cannot be written in this format, or if the file cannot be written.
+    InvalidParameterError
+        If ``columns`` does not fit the array.
+    MissingDependencyError
+        If a ``.parquet`` file is wanted and pyarrow is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_data([[0.1, 2.0]], f"{folder}/codes.csv", columns=["a", "b"])
+    ...     print(Path(folder, "codes.csv").read_text())
+    a,b
+    0.1,2.0
+    """
+    path = Path(target)
+    ending = _checked_target(path, overwrite)
+    rows = numbers(np.asarray(array), name="The array")
+    names = None if columns is None else tuple(columns)
+    if ending in {".csv", ".parquet"}:
+        _check_table(rows, names, ending)
+    try:
+        with replacing(path) as stream:
+            _write(rows, names, ending, stream)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def _checked_target(path: Path, overwrite: bool) -> str:
+    """Return the ending, once it is clear that the file may be written."""
+    ending = path.suffix.lower()
+    if ending not in ENDINGS:
+        known = ", ".join(ENDINGS)
+        raise DataError(
+            f"{path} cannot be written: it must end in one of {known}. {suggestion(ending, ENDINGS)}".rstrip()
+        )
+    if not path.parent.is_dir():
+        raise DataError(f"{path} cannot be written: the folder {path.parent} does not exist.")
+    if path.is_dir():
+        raise DataError(f"{path} cannot be written: it is a folder.")
+    if path.exists() and not overwrite:
+        raise OutputExistsError(f"{path} exists. Give --force (overwrite=True) to replace it.")
+    return ending
+
+
+def _check_table(rows: NDArray[Any], columns: tuple[str, ...] | None, ending: str) -> None:
+    """Refuse what a table of numbers cannot hold, or what would be read back as something else."""
+    if rows.ndim != 2 or rows.shape[1] == 0:
+        raise DataError(f"An array of shape {rows.shape} is not a table: {ending} files need (n, columns).")
+    if rows.dtype.kind == "f" and rows.dtype.itemsize > 8:
+        raise DataError(
+            f"{ending} files cannot hold {rows.dtype} exactly; write .npy, or convert to float64."
+        )
+    if columns is None:
+        return
+    if len(columns) != rows.shape[1]:
+        raise InvalidParameterError(f"There are {len(columns)} names for {rows.shape[1]} columns.")
+    if ending == ".csv" and not is_header(list(columns)):
+        raise InvalidParameterError("Names of columns that are all numbers would be read back as a row.")
+
+
+def _write(rows: NDArray[Any], columns: tuple[str, ...] | None, ending: str, stream: BinaryIO) -> None:
+    if ending == ".npy":
+        np.save(stream, rows, allow_pickle=False)
+    elif ending == ".npz":
+        np.savez(stream, X=rows)
+    elif ending == ".csv":
+        stream.writelines(csv_text(rows, columns))
+    else:
+        names = columns or tuple(f"column_{index}" for index in range(rows.shape[1]))
+        write_parquet(rows, names, stream)
