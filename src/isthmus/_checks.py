@@ -47,7 +47,9 @@ def check_number(
     open_maximum: bool = False,
 ) -> float:
     """Return ``value`` as a float if it is a finite real number in the interval."""
-    wanted = f"a number in {'(' if open_minimum else '['}{minimum:g}, {maximum:g}{')' if open_maximum else ']'}"
+    wanted = (
+        f"a number in {'(' if open_minimum else '['}{minimum:g}, {maximum:g}{')' if open_maximum else ']'}"
+    )
     if isinstance(value, bool) or not isinstance(value, Real):
         raise InvalidTypeError(str(wrong_parameter(owner, parameter, wanted, value)))
     number = float(value)
@@ -58,9 +60,7 @@ def check_number(
     return number
 
 
-def check_integer(
-    value: object, *, parameter: str, owner: str, minimum: int = 0, advice: str = ""
-) -> int:
+def check_integer(value: object, *, parameter: str, owner: str, minimum: int = 0, advice: str = "") -> int:
     """Return ``value`` as an int if it is an integer of at least ``minimum``."""
     wanted = f"an integer of at least {minimum}"
     if isinstance(value, bool) or not isinstance(value, Integral):

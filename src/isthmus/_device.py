@@ -36,7 +36,8 @@ def as_tensor(array: NDArray[np.floating]) -> Tensor:
     if array.flags.writeable or array.size == 0:
         return torch.from_numpy(array if array.size else array.copy())
     array = np.ascontiguousarray(array)
-    alias = np.frombuffer((ctypes.c_char * array.nbytes).from_address(array.ctypes.data), array.dtype)
+    memory = memoryview((ctypes.c_char * array.nbytes).from_address(array.ctypes.data))
+    alias = np.frombuffer(memory, array.dtype)
     tensor = torch.from_numpy(alias.reshape(array.shape))
     tensor._isthmus_owner = array  # type: ignore[attr-defined]  # the memory must outlive the tensor
     return tensor

@@ -62,7 +62,9 @@ def build(part: type[Part], settings: Mapping[str, Any]) -> Part:
         if setting not in part.settings():
             known = ", ".join(map(repr, part.settings())) or "no settings"
             advice = suggestion(setting, part.settings())
-            raise InvalidParameterError(f"{part.name!r} has no setting {setting!r}; it has {known}. {advice}".rstrip())
+            raise InvalidParameterError(
+                f"{part.name!r} has no setting {setting!r}; it has {known}. {advice}".rstrip()
+            )
     return part(**settings)
 
 

@@ -12,14 +12,12 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import safetensors.torch
-import torch
-from safetensors import SafetensorError
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from isthmus.errors import DataError, ModelFileError, OutputExistsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 FORMAT, FORMAT_VERSION = "isthmus-model", 1
@@ -27,8 +25,14 @@ MAX_CONFIG_BYTES = 64 * 2**20
 
 
 def is_model(folder: Path) -> bool:
-    """Return whether ``folder`` looks like a saved model."""
-    return (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
+    """Return whether ``folder`` looks like a saved model of Isthmus, whole or damaged.
+
+    Other libraries use the same two file names, so the start of the configuration is looked at too.
+    """
+    if not ((folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()):
+        return False
+    with (folder / CONFIG).open("rb") as file:
+        return FORMAT.encode() in file.read(1024)
 
 
 def check_target(folder: Path, *, overwrite: bool) -> None:
@@ -37,7 +41,11 @@ def check_target(folder: Path, *, overwrite: bool) -> None:
         raise DataError(f"Cannot write {folder}: the folder {folder.parent} does not exist. Create it first.")
     if not os.access(folder.parent, os.W_OK):
         raise DataError(f"Cannot write {folder}: no permission to write in {folder.parent}.")
-    if not (folder.exists() or folder.is_symlink()):
+    try:
+        exists = folder.exists() or folder.is_symlink()
+    except OSError as error:  # a name that the file system does not take
+        raise DataError(f"Cannot write {folder}: {error.strerror or error}.") from error
+    if not exists:
         return
     if not is_model(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         raise OutputExistsError(f"{folder} exists and is not a model; choose another name.")
@@ -68,19 +76,25 @@ def write_model(
     DataError
         When it cannot be written.
     """
+    from safetensors.torch import save
+
     check_target(folder, overwrite=overwrite)
+    if folder.is_symlink():
+        folder = folder.resolve()  # the link stays, what it points to is replaced
     header = {"format": FORMAT, "format_version": FORMAT_VERSION, **config}
-    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    staging: Path | None = None
     try:
+        staging = Path(tempfile.mkdtemp(prefix=".isthmus-", dir=folder.parent))
         staging.chmod(0o777 & ~_umask())
         _write_synced(staging / CONFIG, (json.dumps(header, indent=1, allow_nan=False) + "\n").encode())
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        _write_synced(staging / WEIGHTS, safetensors.torch.save(contiguous))
+        _write_synced(staging / WEIGHTS, save(contiguous))
         _swap(staging, folder)
     except OSError as error:
         raise DataError(f"Cannot write {folder}: {error.strerror or error}.") from error
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -91,14 +105,13 @@ def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     ModelFileError
         When a file is missing, damaged, of a newer format, or holds values that are not finite.
     """
-    if not folder.exists():
-        raise ModelFileError(f"{folder} does not exist; a model is a folder with {CONFIG} and {WEIGHTS}.")
-    for name in (CONFIG, WEIGHTS):
-        if not (folder / name).is_file():
-            raise ModelFileError(f"{folder} is not a model: {name} is missing.")
-    config = _read_config(folder / CONFIG)
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    config = read_config(folder)
     try:
-        tensors = safetensors.torch.load_file(folder / WEIGHTS)
+        tensors = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelFileError(f"{folder / WEIGHTS} is damaged or truncated: {error}.") from error
     for name, tensor in tensors.items():
@@ -107,7 +120,20 @@ def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return config, tensors
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read a model's configuration alone; this needs no torch.
+
+    Raises
+    ------
+    ModelFileError
+        When the folder is not a model, or its configuration is damaged or of a newer format.
+    """
+    if not folder.exists():
+        raise ModelFileError(f"{folder} does not exist; a model is a folder with {CONFIG} and {WEIGHTS}.")
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise ModelFileError(f"{folder} is not a model: {name} is missing.")
+    path = folder / CONFIG
     if path.stat().st_size > MAX_CONFIG_BYTES:
         raise ModelFileError(f"{path} is larger than a configuration can be.")
     try:
@@ -136,6 +162,9 @@ def _swap(staging: Path, folder: Path) -> None:
     except OSError:
         retired.rename(folder)
         raise
+    for item in retired.iterdir():
+        if item.name not in (CONFIG, WEIGHTS):
+            item.rename(folder / item.name)  # what the user put beside the model is not ours to remove
     shutil.rmtree(retired, ignore_errors=True)
 
 

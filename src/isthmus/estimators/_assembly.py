@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import Tensor, nn
 
 from isthmus.estimators._scaling import Scaling
-from isthmus.objectives import Penalty, ReconstructionLoss
+from isthmus.objectives import Penalty, ReconstructionLoss, Workspace
 
 
 class Network(Protocol):
     """Two torch modules, knowing nothing of losses."""
 
-    encoder: nn.Module
-    decoder: nn.Module
+    @property
+    def encoder(self) -> nn.Module:
+        """Return the body that makes features of rows."""
+        ...
+
+    @property
+    def decoder(self) -> nn.Module:
+        """Return the body that makes pre-activations of codes."""
+        ...
 
     def encode_features(self, rows: Tensor) -> Tensor:
         """Return what the bottleneck starts from."""
@@ -68,6 +75,10 @@ class Assembly(nn.Module):
         code, terms = self.bottleneck(self.network.encode_features(rows))
         return self.network.decode_features(code), code, terms
 
+    def learnt(self) -> dict[str, Tensor]:
+        """Return what the loss has learnt so far, by name; empty for most losses."""
+        return dict(self.loss_parameters.items())
+
     def weight_matrices(self) -> list[Tensor]:
         """Return the weights that a weight penalty concerns: all but biases, tied ones once."""
         assert isinstance(self.network, nn.Module)
@@ -80,13 +91,16 @@ class ReconstructionObjective:
 
     loss: ReconstructionLoss
     penalty: Penalty | None = None
+    workspace: Workspace = field(default_factory=Workspace)
 
     def __call__(self, network: nn.Module, rows: Tensor) -> dict[str, Tensor]:
         """Return the terms; ``"loss"`` is their sum."""
         assert isinstance(network, Assembly)
         pre_activations, code, terms = network(rows)
-        # What the loss learns is missing from most losses; then the mapping is empty.
-        parts = {"reconstruction": self.loss.batch_mean(pre_activations, rows, network.loss_parameters), **terms}
+        parts = {
+            "reconstruction": self.loss.batch_mean(pre_activations, rows, network.learnt(), self.workspace),
+            **terms,
+        }
         if self.penalty is not None:
             parts["penalty"] = self.penalty(code, network.weight_matrices(), rows.shape[1])
         first, *others = parts.values()

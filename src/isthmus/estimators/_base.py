@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import secrets
 import warnings
@@ -129,7 +130,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         owner = type(self).__name__
         given, X = X, check_rows(self, X, reset=True, min_rows=2)
-        self.input_shape_ = shape_of_rows(given) or (X.shape[1],)
+        self.input_shape_ = shape_of_rows(given, X.shape[1])
         seed = _seed(self.random_state)
         X, held_out = self._split(X, validation_data, seed)
         scaled = self._set_up(X, given, seed)
@@ -141,10 +142,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.n_epochs_ = len(history.rows)
         self._describe_codes(scaled)
         if history.interrupted:
-            kept = history.best_epoch or self.n_epochs_
+            kept = f"weights of epoch {history.best_epoch}" if history.best_epoch else "weights so far"
             warnings.warn(
                 f"Training of {owner} was interrupted in epoch {self.n_epochs_ + 1} of {self.settings_.epochs}; "
-                f"the weights after epoch {kept} were kept.",
+                f"the {kept} were kept.",
                 TrainingInterruptedWarning,
                 stacklevel=2,
             )
@@ -171,7 +172,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         first = not hasattr(self, "encoder_")
         given, X = X, check_rows(self, X, reset=first)
         if first:
-            self.input_shape_ = shape_of_rows(given) or (X.shape[1],)
+            self.input_shape_ = shape_of_rows(given, X.shape[1])
             self.history_ = []
             self.n_epochs_ = 0
             scaled = self._set_up(X, given, _seed(self.random_state))
@@ -269,8 +270,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         check_is_fitted(self)
         rows = check_rows(self, X, reset=False)
-        scaled = self._scale_rows(rows).double()
-        copies = self._scale_rows(self._decode(self._encode(rows))).double()
+        scaled = _scale(rows, self.encoder_.scaling).double()
+        copies = _scale(self._decode(self._encode(rows)), self.encoder_.scaling).double()
         unexplained = float((scaled - copies).square().sum())
         total = float((scaled - scaled.mean(0)).square().sum())
         if total == 0:
@@ -292,7 +293,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             squared units for squared error.
         """
         check_is_fitted(self)
-        scaled = self._scaled(check_rows(self, X, reset=False), "X")
+        scaled = self._scaled(check_rows(self, X, reset=False), "X", single=False)
         return -loss_of_rows(self._assembly, self.settings_.loss, scaled)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
@@ -326,7 +327,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self : object
             The estimator.
         """
-        nested = {name: value for name, value in params.items() if name.partition("__")[0] in PARTS and "__" in name}
+        nested = {
+            name: value for name, value in params.items() if name.partition("__")[0] in PARTS and "__" in name
+        }
         super().set_params(**{name: value for name, value in params.items() if name not in nested})
         for name, value in nested.items():
             parameter, _, setting = name.partition("__")
@@ -350,16 +353,14 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return cast(Tags, tags)
 
-    def _split(
-        self, X: Rows, validation_data: ArrayLike | None, seed: int
-    ) -> tuple[Rows, Rows | None]:
+    def _split(self, X: Rows, validation_data: ArrayLike | None, seed: int) -> tuple[Rows, Rows | None]:
         """Return training rows and validation rows."""
         owner = type(self).__name__
         if validation_data is not None:
             if isinstance(validation_data, tuple):
                 wanted = "rows like those of X, not a pair: an autoencoder's target is its input"
                 raise InvalidTypeError(f"The 'validation_data' of {owner}.fit must be {wanted}.")
-            return X, check_rows(self, validation_data, reset=False)
+            return X, check_rows(self, validation_data, reset=False, argument="validation_data")
         if self.validation_fraction is None:
             return X, None
         fraction = check_number(
@@ -374,7 +375,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         n_held_out = max(1, round(fraction * len(X)))
         if len(X) - n_held_out < 2:
             raise wrong_parameter(
-                owner, "validation_fraction", f"small enough to leave 2 of {len(X)} rows to train on", fraction
+                owner,
+                "validation_fraction",
+                f"small enough to leave 2 of {len(X)} rows to train on",
+                fraction,
             )
         order = np.random.default_rng(seed).permutation(len(X))
         return X[np.sort(order[n_held_out:])], X[np.sort(order[:n_held_out])]
@@ -385,14 +389,19 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         check_flag(self.verbose, parameter="verbose", owner=owner)
         device = choose_device(self.device, owner)
         is_bytes = getattr(given, "dtype", None) == np.uint8
-        scaling = learn_scaling(X, self.scale, images=len(self.input_shape_) > 1, bytes_=is_bytes, owner=owner)
-        scaled = _scale(X, scaling)
+        scaling = learn_scaling(
+            X, self.scale, images=len(self.input_shape_) > 1, bytes_=is_bytes, owner=owner
+        )
+        scaled = _scale(X, scaling).float()
+        # Limits learnt from the training rows do not hold for others, which the cross-entropy must not
+        # meet; that of bytes does.
+        limits_known = scaling.trivial or (is_bytes and self.scale in {"auto", "range"})
         settings = settings_for(
             self.get_params(deep=False),
             owner,
             n_rows=len(X),
             n_features=X.shape[1],
-            unit_interval=_in_unit_interval(scaled),
+            unit_interval=limits_known and _in_unit_interval(scaled),
         )
         generator = torch.Generator().manual_seed(seed)
         self._install(settings, build_assembly(settings, self.input_shape_, generator), scaling, device)
@@ -401,7 +410,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self._refuse_outside(scaled, "X")
         return scaled.to(device)
 
-    def _install(self, settings: Settings, assembly: Assembly, scaling: Scaling, device: torch.device) -> None:
+    def _install(
+        self, settings: Settings, assembly: Assembly, scaling: Scaling, device: torch.device
+    ) -> None:
         """Take an assembly as this estimator's, and expose its halves."""
         self.settings_ = settings
         self._assembly = assembly.to(device).eval()
@@ -413,7 +424,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         settings = self.settings_
         callbacks = check_callbacks(self.callbacks, type(self).__name__)
         if validation is not None and settings.patience is not None:
-            callbacks.append(EarlyStopping(settings.patience))
+            # First, so that it has seen an epoch whatever the other callbacks do, Ctrl-C included, and
+            # they find the best weights in place when the training ends.
+            callbacks.insert(0, EarlyStopping(settings.patience))
         if self.verbose:
             callbacks.append(ProgressBar(type(self).__name__))
         return train(
@@ -454,14 +467,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _decode(self, codes: Rows) -> Rows:
         return apply_in_blocks(self.decoder_, codes, math.prod(self.input_shape_))
 
-    def _scale_rows(self, rows: Rows) -> torch.Tensor:
-        return _scale(rows, self.encoder_.scaling)
-
-    def _scaled(self, X: Rows, argument: str) -> torch.Tensor:
+    def _scaled(self, X: Rows, argument: str, *, single: bool = True) -> torch.Tensor:
         """Return later rows on the model's device, scaled as the training rows were."""
-        scaled = self._scale_rows(X)
+        scaled = _scale(X, self.encoder_.scaling)
         self._refuse_outside(scaled, argument)
-        return scaled.to(self.encoder_.scaling.offset.device)
+        return (scaled.float() if single else scaled).to(self.encoder_.scaling.offset.device)
 
     def _refuse_outside(self, scaled: torch.Tensor, argument: str) -> None:
         if self.settings_.loss.unit_interval and not _in_unit_interval(scaled):
@@ -490,10 +500,9 @@ def build_assembly(
 
 
 def _scale(rows: Rows, scaling: Scaling) -> torch.Tensor:
-    """Return scaled rows in single precision, on the CPU; without a copy where nothing changes."""
+    """Return scaled rows on the CPU, in their own precision; not a copy where nothing changes."""
     tensor = as_tensor(flatten(rows))
-    scaled = tensor if scaling.trivial else scaling.cpu()(tensor)
-    return scaled.float()
+    return tensor if scaling.trivial else copy.deepcopy(scaling).cpu()(tensor)
 
 
 def _in_unit_interval(rows: torch.Tensor) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from isthmus._device import as_tensor
 from isthmus.estimators._assembly import Assembly
 from isthmus.estimators._rows import BLOCK_ROWS, Rows
 from isthmus.objectives import ReconstructionLoss
+
+Module = TypeVar("Module", bound=nn.Module)
 
 #: Rows that say how much each code unit is used.
 USAGE_ROWS = 10_000
@@ -27,8 +30,7 @@ def apply_in_blocks(module: nn.Module, rows: Rows, n_outputs: int) -> Rows:
     """
     parameter = next(module.parameters())
     source = as_tensor(rows)
-    if source.dtype != parameter.dtype:
-        module = copy.deepcopy(module).to(source.dtype)
+    module = _in_precision(module, source.dtype)
     outputs = np.empty((len(rows), n_outputs), dtype=rows.dtype)
     for start in range(0, len(rows), BLOCK_ROWS):
         block = source[start : start + BLOCK_ROWS].to(parameter.device)
@@ -36,11 +38,18 @@ def apply_in_blocks(module: nn.Module, rows: Rows, n_outputs: int) -> Rows:
     return outputs
 
 
+def _in_precision(module: Module, dtype: torch.dtype) -> Module:
+    if next(module.parameters()).dtype == dtype:
+        return module
+    return copy.deepcopy(module).to(dtype)
+
+
 @torch.inference_mode()
 def loss_of_rows(assembly: Assembly, loss: ReconstructionLoss, rows: Tensor) -> NDArray[np.float64]:
-    """Return the reconstruction loss of each scaled row, shape (n,)."""
+    """Return the reconstruction loss of each scaled row, shape (n,), in the precision of the rows."""
+    assembly = _in_precision(assembly, rows.dtype)
     blocks = [
-        loss.per_row(assembly(block)[0], block, assembly.loss_parameters) for block in rows.split(BLOCK_ROWS)
+        loss.per_row(assembly(block)[0], block, assembly.learnt()) for block in torch.split(rows, BLOCK_ROWS)
     ]
     return np.asarray(torch.cat(blocks).double().cpu().numpy())
 
@@ -49,7 +58,7 @@ def loss_of_rows(assembly: Assembly, loss: ReconstructionLoss, rows: Tensor) -> 
 def code_usage(assembly: Assembly, rows: Tensor) -> NDArray[np.float64]:
     """Return for each code unit the share of rows in which it is not zero; 0 if it never changes."""
     step = max(len(rows) // USAGE_ROWS, 1)
-    codes = torch.cat([assembly(block)[1] for block in rows[::step].split(BLOCK_ROWS)])
+    codes = torch.cat([assembly(block)[1] for block in torch.split(rows[::step], BLOCK_ROWS)])
     low, high = torch.aminmax(codes, dim=0)
     constant = high - low <= 1e-6 * torch.maximum(low.abs(), high.abs())
     share = (codes != 0).double().mean(0).masked_fill(constant, 0.0)

@@ -68,8 +68,10 @@ def load(path: str | Path, *, device: str = "auto") -> BaseAutoencoder:
         model = _rebuild(config, tensors, device)
     except IsthmusError as error:
         raise ModelFileError(f"{folder} cannot be loaded: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise ModelFileError(f"{folder} cannot be loaded: its configuration is damaged ({error!r}).") from error
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+        raise ModelFileError(
+            f"{folder} cannot be loaded: its configuration is damaged ({error!r})."
+        ) from error
     return model
 
 
@@ -131,6 +133,8 @@ def _scaling(tensors: dict[str, Tensor], n_features: int) -> Scaling:
     offset, unit = tensors.pop("scaling.offset").double(), tensors.pop("scaling.unit").double()
     if offset.shape != unit.shape or tuple(offset.shape) not in {(1,), (n_features,)}:
         raise ModelFileError("the shapes of its scaling do not fit its number of features.")
+    if not (unit > 0).all():
+        raise ModelFileError("its scaling has a unit that is not positive.")
     return Scaling(offset, unit)
 
 

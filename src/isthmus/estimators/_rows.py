@@ -18,7 +18,9 @@ Rows = NDArray[np.floating[Any]]
 BLOCK_ROWS = 2048
 
 
-def check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool, min_rows: int = 1) -> Rows:
+def check_rows(
+    estimator: BaseEstimator, X: ArrayLike, *, reset: bool, min_rows: int = 1, argument: str = "X"
+) -> Rows:
     """Return ``X`` as C-ordered rows of float32 or float64, shape (n, features).
 
     Images and other arrays of more than two dimensions are flattened behind the first one. Integers
@@ -34,6 +36,8 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool, min_rows:
         Whether this is a first fit.
     min_rows : int, default=1
         Fewest rows that are accepted.
+    argument : str, default="X"
+        What the caller calls the data, for messages.
     """
     flat = flatten(X)
     rows: Rows = validate_data(
@@ -43,8 +47,29 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike, *, reset: bool, min_rows:
         dtype=_floating(flat),
         order="C",
         ensure_min_samples=min_rows,
+        ensure_all_finite=False,
     )
+    owner = f"{argument} of {type(estimator).__name__}"
+    _refuse_non_finite(rows, owner, getattr(estimator, "feature_names_in_", None))
     return rows
+
+
+def _refuse_non_finite(rows: Rows, owner: str, names: NDArray[Any] | None) -> None:
+    # The sum is finite unless a value is not, or the sum overflows: only then is a closer look worth it.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if math.isfinite(rows.sum(dtype=np.float64)):
+            return
+    finite = np.isfinite(rows)
+    if finite.all():
+        return
+    row, column = (int(index) for index in np.argwhere(~finite)[0])
+    what = "NaN" if np.isnan(rows[row, column]) else "infinity (inf)"
+    where = f"row {row}, column {column if names is None else repr(str(names[column]))}"
+    others = int((~finite).any(axis=1).sum()) - 1
+    raise DataError(
+        f"{owner} contains {what} in {where}{f', and {others} more such rows' if others else ''}. "
+        "Drop or impute these rows first, for example with sklearn.impute.SimpleImputer."
+    )
 
 
 def check_codes(codes: ArrayLike, n_components: int, owner: str) -> Rows:
@@ -58,10 +83,11 @@ def check_codes(codes: ArrayLike, n_components: int, owner: str) -> Rows:
     return rows
 
 
-def shape_of_rows(X: ArrayLike) -> tuple[int, ...]:
+def shape_of_rows(X: Any, n_features: int) -> tuple[int, ...]:
     """Return the shape of one row as the user sees it: ``(features,)``, ``(height, width)``, ..."""
-    shape = np.shape(X) if not hasattr(X, "shape") else X.shape
-    return tuple(int(length) for length in shape[1:])
+    if getattr(X, "ndim", 2) > 2:
+        return tuple(int(length) for length in X.shape[1:])
+    return (n_features,)
 
 
 def flatten(X: Any) -> Any:

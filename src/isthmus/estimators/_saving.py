@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 import isthmus
 from isthmus._specification import Specification
+from isthmus.estimators._assembly import Assembly, Encoder
+from isthmus.estimators._settings import Settings
 from isthmus.persistence import write_model
-
-if TYPE_CHECKING:
-    from isthmus.estimators._base import BaseAutoencoder
 
 #: Parameters that are not configuration: what they hold stays with the program that made it.
 NOT_SAVED = ("callbacks",)
 
 
-def save(model: BaseAutoencoder, folder: Path, *, overwrite: bool) -> None:
+class Fitted(Protocol):
+    """What is saved of a fitted estimator."""
+
+    settings_: Settings
+    input_shape_: tuple[int, ...]
+    code_usage_: NDArray[np.float64]
+    history_: list[dict[str, float]]
+    encoder_: Encoder
+    _assembly: Assembly
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's parameters."""
+        ...
+
+
+def save(model: Fitted, folder: Path, *, overwrite: bool) -> None:
     """Write a fitted estimator to ``folder``."""
     names = getattr(model, "feature_names_in_", None)
     config = {
@@ -45,9 +60,11 @@ def plain(value: Any, name: str) -> Any:
     if name in NOT_SAVED or isinstance(value, (np.random.RandomState, np.random.Generator)):
         return None
     if isinstance(value, Specification):
-        return value.to_dict()
+        return plain(value.to_dict(), name)
+    if isinstance(value, dict):
+        return {str(key): plain(item, name) for key, item in value.items()}
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, (tuple, list)):
         return [plain(item, name) for item in value]
-    return value if isinstance(value, (str, int, float, bool, dict, type(None))) else str(value)
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

@@ -44,9 +44,12 @@ class Scaling(nn.Module):
         return (rows.double() * self.unit + self.offset).to(rows.dtype)
 
     def _apply(self, fn: object, recurse: bool = True) -> Scaling:
-        # module.double() and module.float() must not touch the constants, only module.to(device).
-        super()._apply(fn, recurse)  # type: ignore[arg-type, no-untyped-call]
-        self.offset, self.unit = self.offset.double(), self.unit.double()
+        # module.double() and module.float() must not touch the constants, only module.to(device);
+        # a passage through single precision would round them.
+        offset, unit = self.offset, self.unit
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        device = self.offset.device
+        self.offset, self.unit = offset.to(device), unit.to(device)
         return self
 
 
@@ -69,21 +72,22 @@ def learn_scaling(X: Rows, scale: str, *, images: bool, bytes_: bool, owner: str
     if scale == "auto":
         unit_interval = low.min() >= 0 and high.max() <= 1
         scale = "none" if unit_interval else "range" if images or bytes_ else "standard"
-    if scale == "standard":
-        offset, unit = _column_moments(X)
-    elif scale == "minmax":
-        offset, unit = low, high - low
-    elif scale == "range" and bytes_:
-        offset, unit = np.zeros(1), np.full(1, 255.0)
-    elif scale == "range":
-        offset, unit = low.min(keepdims=True), (high.max() - low.min()).reshape(1)
-    else:
-        offset, unit = np.zeros(1), np.ones(1)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
+        if scale == "standard":
+            offset, unit = _column_moments(X)
+        elif scale == "minmax":
+            offset, unit = low, high - low
+        elif scale == "range" and bytes_:
+            offset, unit = np.zeros(1), np.full(1, 255.0)
+        elif scale == "range":
+            offset, unit = low.min(keepdims=True), (high.max() - low.min()).reshape(1)
+        else:
+            offset, unit = np.zeros(1), np.ones(1)
     if not (np.isfinite(offset).all() and np.isfinite(unit).all()):
         column = int(np.argmax(~np.isfinite(unit))) if len(unit) > 1 else 0
         raise DataError(
             f"{owner} cannot scale column {column}: its values reach {max(-low[column], high[column]):.3g}, "
-            "beyond what double precision can square. Divide the column by a constant first."
+            "too large for double precision. Divide the column by a constant first."
         )
     # A constant column has no unit of its own; any will do, and 1 keeps new values readable.
     unit = np.where(unit > np.abs(offset) * 1e-12, unit, 1.0)
@@ -96,9 +100,8 @@ def _column_range(X: Rows) -> tuple[np.ndarray, np.ndarray]:
 
 def _column_moments(X: Rows) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard deviation of each column, in double precision and little memory."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = X.mean(axis=0, dtype=np.float64)
-        squares = np.zeros(X.shape[1])
-        for start in range(0, len(X), BLOCK_ROWS):
-            squares += np.square(X[start : start + BLOCK_ROWS] - mean).sum(axis=0)
-        return mean, np.sqrt(squares / len(X))
+    mean = X.mean(axis=0, dtype=np.float64)
+    squares = np.zeros(X.shape[1])
+    for start in range(0, len(X), BLOCK_ROWS):
+        squares += np.square(X[start : start + BLOCK_ROWS] - mean).sum(axis=0)
+    return mean, np.sqrt(squares / len(X))

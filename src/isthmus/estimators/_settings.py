@@ -69,7 +69,7 @@ def settings_for(
     n_rows, n_features : int
         Size of the training data.
     unit_interval : bool
-        Whether the scaled training data lie between 0 and 1.
+        Whether the scaled data lie between 0 and 1, and later ones will.
 
     Returns
     -------
@@ -87,10 +87,16 @@ def settings_for(
 
     hidden_layers = _hidden_layers(parameters["hidden_layers"], owner)
     automatic_loss = "bce" if unit_interval else "mse"
-    loss = resolve(automatic_loss, LOSSES, parameter="loss", owner=owner) if parameters["loss"] == "auto" else part("loss", LOSSES)
+    loss = (
+        resolve(automatic_loss, LOSSES, parameter="loss", owner=owner)
+        if parameters["loss"] == "auto"
+        else part("loss", LOSSES)
+    )
     penalty = None if parameters["penalty"] is None else part("penalty", PENALTIES)
     optimizer = part("optimizer", OPTIMIZERS)
-    batch_size = auto_batch_size(n_rows) if parameters["batch_size"] == "auto" else integer("batch_size", minimum=1)
+    batch_size = (
+        auto_batch_size(n_rows) if parameters["batch_size"] == "auto" else integer("batch_size", minimum=1)
+    )
     return Settings(
         n_components=_n_components(parameters["n_components"], owner, n_features, penalty),
         hidden_layers=hidden_layers,
@@ -113,7 +119,9 @@ def settings_for(
             else number("gradient_clipping", minimum=0, open_minimum=True)
         ),
         epochs=(
-            auto_epochs(n_rows, batch_size) if parameters["epochs"] == "auto" else integer("epochs", minimum=1)
+            auto_epochs(n_rows, batch_size)
+            if parameters["epochs"] == "auto"
+            else integer("epochs", minimum=1)
         ),
         batch_size=batch_size,
         patience=None if parameters["patience"] is None else integer("patience", minimum=1),

@@ -32,7 +32,8 @@ class Autoencoder(BaseAutoencoder):
         Distance between input and reconstruction: "bce" (cross-entropy in nats; data between 0 and
         1), "mse", "l1", "huber", "gaussian" (log-likelihood with learnt variance), or a part of
         :mod:`isthmus.objectives` with other settings. Summed over the features of a row and averaged
-        over rows, in the scaled data's units. ``"auto"`` is "bce" for data between 0 and 1, else "mse".
+        over rows, in the scaled data's units. ``"auto"`` is "bce" for data between 0 and 1 and for
+        unsigned bytes, else "mse".
     penalty : str, part or None, default=None
         "l1", "l2" or "elastic", on code activities or on weights, or a part such as
         ``L1(weight=1e-4)``; as text also "l1:weight=1e-4,on=weights".

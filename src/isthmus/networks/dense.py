@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from isthmus.networks.activations import activation as make_activation
 
@@ -45,7 +45,7 @@ class TiedLinear(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return ``inputs @ weight + bias``."""
-        return F.linear(inputs, self.weight.t(), self.bias)
+        return functional.linear(inputs, self.weight.t(), self.bias)
 
 
 class DenseNetwork(nn.Module):

@@ -9,6 +9,7 @@ from isthmus.objectives.reconstruction import (
     Huber,
     ReconstructionLoss,
     SquaredError,
+    Workspace,
 )
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "Penalty",
     "ReconstructionLoss",
     "SquaredError",
+    "Workspace",
 ]

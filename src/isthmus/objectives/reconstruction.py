@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from isthmus._checks import check_choice, check_number
 from isthmus._specification import Specification, table
@@ -44,26 +44,59 @@ class ReconstructionLoss(Specification):
         """Return the loss of each row, shape (batch,); differentiable by autograd."""
 
     def batch_mean(
-        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
+        self,
+        pre_activations: Tensor,
+        rows: Tensor,
+        parameters: Mapping[str, Tensor] = NO_PARAMETERS,
+        workspace: Workspace | None = None,  # noqa: ARG002 - for losses in closed form
     ) -> Tensor:
-        """Return the mean loss of the rows, a scalar; what training minimises."""
+        """Return the mean loss of the rows, a scalar; what training minimises.
+
+        With a workspace, ``pre_activations`` may be overwritten: they must come from an operation that
+        does not need its result for its own gradient, as linear and convolutional layers do not.
+        """
         return self.per_row(pre_activations, rows, parameters).mean()
 
 
-class _ClosedFormLoss(ReconstructionLoss):
+class Workspace:
+    """Memory for intermediate results, kept from step to step: cache that stays warm."""
+
+    def __init__(self) -> None:
+        self._buffer = torch.empty(0)
+
+    def like(self, tensor: Tensor) -> Tensor:
+        """Return a buffer of the tensor's shape, with anything in it; the next call returns it again."""
+        size = tensor.numel()
+        fits = self._buffer.dtype == tensor.dtype and self._buffer.device == tensor.device
+        if not fits or self._buffer.numel() < size:
+            self._buffer = torch.empty(size, dtype=tensor.dtype, device=tensor.device)
+        return self._buffer[:size].view(tensor.shape)
+
+
+class ClosedFormLoss(ReconstructionLoss):
     """A loss without parameters whose gradient is known: one pass gives value and gradient."""
 
     @abstractmethod
-    def value_and_gradient(self, pre_activations: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the sum of the loss over the batch and its gradient, which the caller may overwrite."""
+    def value_and_gradient(self, pre_activations: Tensor, rows: Tensor, scratch: Tensor) -> Tensor:
+        """Return the loss summed over the batch, and leave its gradient in ``pre_activations``.
+
+        Parameters
+        ----------
+        pre_activations, rows, scratch : Tensor of shape (batch, features)
+            ``pre_activations`` is overwritten by the gradient, ``scratch`` by anything.
+        """
 
     def batch_mean(
-        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
+        self,
+        pre_activations: Tensor,
+        rows: Tensor,
+        parameters: Mapping[str, Tensor] = NO_PARAMETERS,
+        workspace: Workspace | None = None,
     ) -> Tensor:
-        """Return the mean loss of the rows, a scalar; what training minimises."""
-        if not (torch.is_grad_enabled() and pre_activations.requires_grad):
+        """Return the mean loss of the rows, a scalar; with a workspace, by the closed form."""
+        if workspace is None or not (torch.is_grad_enabled() and pre_activations.requires_grad):
             return super().batch_mean(pre_activations, rows, parameters)
-        mean: Tensor = _BatchMean.apply(pre_activations, rows, self)
+        mean: Tensor = _BatchMean.apply(pre_activations, rows, self, workspace)  # type: ignore[no-untyped-call]
         return mean
 
 
@@ -71,22 +104,24 @@ class _BatchMean(torch.autograd.Function):
     """The mean loss of a batch with the gradient in closed form."""
 
     @staticmethod
-    def forward(ctx: Any, pre_activations: Tensor, rows: Tensor, loss: _ClosedFormLoss) -> Tensor:
-        value, gradient = loss.value_and_gradient(pre_activations, rows)
-        ctx.gradient = gradient
-        return value / len(rows)
+    def forward(
+        ctx: Any, pre_activations: Tensor, rows: Tensor, loss: ClosedFormLoss, workspace: Workspace
+    ) -> Tensor:
+        # In place: what a step costs here is traffic between cache and memory, and every further
+        # buffer of the batch's size adds to it.
+        ctx.gradient = pre_activations
+        return loss.value_and_gradient(pre_activations, rows, workspace.like(rows)) / len(rows)
 
     @staticmethod
-    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        # In place: the buffer is ours, and a second one of the batch's size costs more than the product.
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None, None]:
         gradient, ctx.gradient = ctx.gradient, None
         if gradient is None:
             raise RuntimeError("the gradient of this loss was already used; compute the loss again")
-        return gradient.mul_(outer / len(gradient)), None, None
+        return gradient.mul_(outer / len(gradient)), None, None, None
 
 
 @dataclass(frozen=True)
-class BinaryCrossEntropy(_ClosedFormLoss):
+class BinaryCrossEntropy(ClosedFormLoss):
     """Bernoulli negative log-likelihood in nats, for data between 0 and 1; the link is the sigmoid.
 
     For grey values it is the cross-entropy, whose minimum is the entropy of the data and not 0.
@@ -110,20 +145,23 @@ class BinaryCrossEntropy(_ClosedFormLoss):
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
     ) -> Tensor:
         """Return the cross-entropy of each row in nats, stable for any pre-activation."""
-        return (F.softplus(pre_activations) - rows * pre_activations).sum(1)
+        # Not by softplus, which torch cuts short above 20.
+        return functional.binary_cross_entropy_with_logits(pre_activations, rows, reduction="none").sum(1)
 
-    def value_and_gradient(self, pre_activations: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the summed cross-entropy and its gradient, sigmoid(z) - x."""
-        probabilities = torch.sigmoid(pre_activations)
+    def value_and_gradient(self, pre_activations: Tensor, rows: Tensor, scratch: Tensor) -> Tensor:
+        """Return the summed cross-entropy; the gradient is sigmoid(z) - x."""
         # softplus(z) = max(z, 0) - log max(p, 1 - p): one logarithm instead of log1p and another exp,
         # and exact where p rounds to 0 or 1.
-        surprise = torch.sub(probabilities, 0.5).abs_().add_(0.5).log_().sum()
-        linear = torch.relu(pre_activations).sum() - torch.dot(pre_activations.flatten(), rows.flatten())
-        return linear - surprise, probabilities.sub_(rows)
+        value = torch.clamp_min(pre_activations, 0, out=scratch).sum()
+        value -= torch.dot(pre_activations.flatten(), rows.flatten())
+        probabilities = pre_activations.sigmoid_()
+        value -= torch.sub(probabilities, 0.5, out=scratch).abs_().add_(0.5).log_().sum()
+        probabilities.sub_(rows)
+        return value
 
 
 @dataclass(frozen=True)
-class SquaredError(_ClosedFormLoss):
+class SquaredError(ClosedFormLoss):
     """Squared error, summed over the features; the link is the identity."""
 
     name: ClassVar[str] = "mse"
@@ -134,15 +172,16 @@ class SquaredError(_ClosedFormLoss):
         """Return the squared error of each row."""
         return (pre_activations - rows).square().sum(1)
 
-    def value_and_gradient(self, pre_activations: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the summed squared error and its gradient, 2 (z - x)."""
-        difference = pre_activations - rows
-        flat = difference.flatten()
-        return torch.dot(flat, flat), difference.mul_(2)
+    def value_and_gradient(self, pre_activations: Tensor, rows: Tensor, scratch: Tensor) -> Tensor:  # noqa: ARG002
+        """Return the summed squared error; the gradient is 2 (z - x)."""
+        flat = pre_activations.sub_(rows).flatten()
+        value = torch.dot(flat, flat)
+        pre_activations.mul_(2)
+        return value
 
 
 @dataclass(frozen=True)
-class AbsoluteError(_ClosedFormLoss):
+class AbsoluteError(ClosedFormLoss):
     """Absolute error, summed over the features; the link is the identity. Forgives outliers."""
 
     name: ClassVar[str] = "l1"
@@ -153,14 +192,15 @@ class AbsoluteError(_ClosedFormLoss):
         """Return the absolute error of each row."""
         return (pre_activations - rows).abs().sum(1)
 
-    def value_and_gradient(self, pre_activations: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the summed absolute error and its gradient, sign(z - x)."""
-        difference = pre_activations - rows
-        return difference.abs().sum(), difference.sign_()
+    def value_and_gradient(self, pre_activations: Tensor, rows: Tensor, scratch: Tensor) -> Tensor:
+        """Return the summed absolute error; the gradient is sign(z - x)."""
+        value = torch.abs(pre_activations.sub_(rows), out=scratch).sum()
+        pre_activations.sign_()
+        return value
 
 
 @dataclass(frozen=True)
-class Huber(_ClosedFormLoss):
+class Huber(ClosedFormLoss):
     """Huber's loss: squared for errors below ``delta``, absolute above; the link is the identity.
 
     Parameters
@@ -183,12 +223,13 @@ class Huber(_ClosedFormLoss):
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
     ) -> Tensor:
         """Return Huber's loss of each row."""
-        return F.huber_loss(pre_activations, rows, reduction="none", delta=self.delta).sum(1)
+        return functional.huber_loss(pre_activations, rows, reduction="none", delta=self.delta).sum(1)
 
-    def value_and_gradient(self, pre_activations: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the summed loss and its gradient, the error clipped to [-delta, delta]."""
-        value = F.huber_loss(pre_activations, rows, reduction="sum", delta=self.delta)
-        return value, (pre_activations - rows).clamp_(-self.delta, self.delta)
+    def value_and_gradient(self, pre_activations: Tensor, rows: Tensor, scratch: Tensor) -> Tensor:  # noqa: ARG002
+        """Return the summed loss; the gradient is the error clipped to [-delta, delta]."""
+        value = functional.huber_loss(pre_activations, rows, reduction="sum", delta=self.delta)
+        pre_activations.sub_(rows).clamp_(-self.delta, self.delta)
+        return value
 
 
 @dataclass(frozen=True)

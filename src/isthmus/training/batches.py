@@ -49,7 +49,7 @@ class ResidentBatches:
     def epoch(self, number: int) -> Iterator[Tensor]:
         """Yield the batches of epoch ``number``."""
         if self.seed is None:
-            yield from self.rows.split(self.batch_size)
+            yield from torch.split(self.rows, self.batch_size)
             return
         order = self._order(number, self.seed)
         # One buffer for all batches: a fresh allocation a step costs more than the gather itself.

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
-
 class Callback:
     """Base of the callbacks; override the moments you need.
 
@@ -47,6 +46,10 @@ class EarlyStopping(Callback):
         self._best = math.inf
         self._best_epoch = 0
         self._weights: dict[str, Tensor] = {}
+
+    def on_training_start(self, state: TrainingState) -> None:  # noqa: ARG002
+        """Forget an earlier training."""
+        self._best, self._best_epoch, self._weights = math.inf, 0, {}
 
     def on_epoch_end(self, state: TrainingState) -> None:
         """Remember the weights if they are the best, stop if the patience is used up."""

@@ -71,17 +71,17 @@ def fit(
     KeyboardInterrupt
         On Ctrl-C within the first epoch. Later, Ctrl-C ends the training and ``history`` says so.
     """
-    peaks = [group["lr"] for group in optimizer.param_groups]
-    state = TrainingState(network, History(), epochs, batches.n_steps)
+    run = _Run(network, objective, batches, optimizer, schedule, epochs, gradient_clipping, callbacks)
+    state = run.state
     network.train()
     try:
         for callback in callbacks:
             callback.on_training_start(state)
         while state.epoch < epochs and not state.stop:
-            row = _train_epoch(state, objective, batches, optimizer, schedule, peaks, gradient_clipping, callbacks)
+            row = run.train_epoch()
             if validation is not None:
-                row |= _validate(network, objective, validation)
-            _check_finite(row, peaks)
+                row |= run.validate(validation)
+            run.check_finite(row)
             state.history.rows.append(row)
             for callback in callbacks:
                 callback.on_epoch_end(state)
@@ -90,81 +90,120 @@ def fit(
             raise
         state.history.interrupted = True
     finally:
-        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-            group["lr"] = peak
+        run.set_rate(1.0)
         network.eval()
         for callback in callbacks:
             callback.on_training_end(state)
     return state.history
 
 
-def _train_epoch(
-    state: TrainingState,
-    objective: Objective,
-    batches: Batches,
-    optimizer: torch.optim.Optimizer,
-    schedule: Schedule,
-    peaks: Sequence[float],
-    gradient_clipping: float | None,
-    callbacks: Sequence[Callback],
-) -> dict[str, float]:
-    """Make one pass and return its row of the history; nothing in here waits for the device."""
-    start = time.perf_counter()
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    means, losses, total = _Means(), state.history.monitored, state.epochs * state.n_steps
-    for rows in batches.epoch(state.epoch):
-        factor = schedule.factor(state.step / total, losses)
-        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-            group["lr"] = peak * factor
-        terms = objective(state.network, rows)
+class _Run:
+    """One training: what `fit` was given, and how far it has come."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        objective: Objective,
+        batches: Batches,
+        optimizer: torch.optim.Optimizer,
+        schedule: Schedule,
+        epochs: int,
+        gradient_clipping: float | None,
+        callbacks: Sequence[Callback],
+    ) -> None:
+        self.network = network
+        self.objective = objective
+        self.batches = batches
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.gradient_clipping = gradient_clipping
+        self.callbacks = callbacks
+        self.peaks = [group["lr"] for group in optimizer.param_groups]
+        self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        self.state = TrainingState(network, History(), epochs, batches.n_steps)
+
+    def train_epoch(self) -> dict[str, float]:
+        """Make one pass and return its row of the history; nothing in here waits for the device."""
+        start, state = time.perf_counter(), self.state
+        means, losses, total = _Means(), state.history.monitored, state.epochs * state.n_steps
+        factor = 1.0
+        for rows in self.batches.epoch(state.epoch):
+            factor = self.schedule.factor(state.step / total, losses)
+            self.set_rate(factor)
+            means.add(self.step(rows), len(rows))
+            state.step += 1
+            for callback in self.callbacks:
+                callback.on_step_end(state)
+        state.epoch += 1
+        row = {"epoch": state.epoch, **means.result()}
+        return row | {"learning_rate": self.peaks[0] * factor, "seconds": time.perf_counter() - start}
+
+    def step(self, rows: Tensor) -> Mapping[str, Tensor]:
+        """Take one step down the gradient and return the terms before it."""
+        terms = self.objective(self.network, rows)
         terms["loss"].backward()  # type: ignore[no-untyped-call]
-        if gradient_clipping is not None:
-            nn.utils.clip_grad_norm_(parameters, gradient_clipping)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        means.add(terms, len(rows))
-        state.step += 1
-        for callback in callbacks:
-            callback.on_step_end(state)
-    state.epoch += 1
-    row = {"epoch": state.epoch, **means.result()}
-    return row | {"learning_rate": peaks[0] * factor, "seconds": time.perf_counter() - start}
+        if self.gradient_clipping is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.gradient_clipping)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return terms
 
+    def set_rate(self, factor: float) -> None:
+        """Scale the learning rates."""
+        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+            group["lr"] = peak * factor
 
-@torch.no_grad()
-def _validate(network: nn.Module, objective: Objective, validation: Batches) -> dict[str, float]:
-    network.eval()
-    means = _Means()
-    for rows in validation.epoch(0):
-        means.add(objective(network, rows), len(rows))
-    network.train()
-    return {f"validation_{name}": value for name, value in means.result().items()}
+    @torch.no_grad()
+    def validate(self, validation: Batches) -> dict[str, float]:
+        """Return the terms of the objective on the validation rows."""
+        self.network.eval()
+        means = _Means()
+        for rows in validation.epoch(0):
+            means.add(self.objective(self.network, rows), len(rows))
+        self.network.train()
+        return {f"validation_{name}": value for name, value in means.result().items()}
+
+    def check_finite(self, row: Mapping[str, float]) -> None:
+        """Raise if the epoch's numbers are not finite."""
+        for name, value in row.items():
+            if not math.isfinite(value):
+                raise DivergenceError(
+                    f"Training diverged: {name!r} is {value} after epoch {row['epoch']} with a peak "
+                    f"learning_rate of {self.peaks[0]:g}. Try a smaller learning_rate, or gradient_clipping=1.0."
+                )
 
 
 class _Means:
-    """Means of named terms over rows, added up on the device and read once."""
+    """Means of named terms over rows, gathered on the device and read once."""
+
+    #: Values that are kept before they are added up, so that an epoch of millions of steps stays small.
+    KEPT = 1024
 
     def __init__(self) -> None:
+        self.values: dict[str, list[Tensor]] = {}
+        self.weights: list[int] = []
         self.sums: dict[str, Tensor] = {}
         self.n_rows = 0
 
     def add(self, terms: Mapping[str, Tensor], n_rows: int) -> None:
-        self.n_rows += n_rows
         for name, value in terms.items():
-            if name not in self.sums:
-                # Double, because a mean over millions of rows would lose digits in single precision.
-                self.sums[name] = torch.zeros((), dtype=torch.float64, device=value.device)
-            self.sums[name].add_(value.detach(), alpha=n_rows)
+            self.values.setdefault(name, []).append(value.detach())
+        self.weights.append(n_rows)
+        if len(self.weights) == self.KEPT:
+            self._add_up()
 
     def result(self) -> dict[str, float]:
+        self._add_up()
         values = torch.stack(list(self.sums.values())).tolist()
         return {name: value / self.n_rows for name, value in zip(self.sums, values, strict=True)}
 
-
-def _check_finite(row: Mapping[str, float], peaks: Sequence[float]) -> None:
-    for name, value in row.items():
-        if not math.isfinite(value):
-            raise DivergenceError(
-                f"Training diverged: {name!r} is {value} after epoch {row['epoch']} with a peak learning_rate "
-                f"of {peaks[0]:g}. Try a smaller learning_rate, or gradient_clipping=1.0."
-            )
+    def _add_up(self) -> None:
+        if not self.weights:
+            return
+        for name, values in self.values.items():
+            # Double, because a mean over millions of rows would lose digits in single precision.
+            stacked = torch.stack(values).double()
+            weights = torch.tensor(self.weights, dtype=torch.float64, device=stacked.device)
+            self.sums[name] = self.sums.get(name, 0.0) + torch.dot(stacked, weights)
+        self.n_rows += sum(self.weights)
+        self.values, self.weights = {}, []

@@ -81,7 +81,13 @@ class Adam(Optimizer):
 
     def _arguments(self, learning_rate: float, weight_decay: float) -> dict[str, Any]:
         betas = (self.beta1, self.beta2)
-        return {"lr": learning_rate, "betas": betas, "eps": self.epsilon, "weight_decay": weight_decay, "fused": True}
+        return {
+            "lr": learning_rate,
+            "betas": betas,
+            "eps": self.epsilon,
+            "weight_decay": weight_decay,
+            "fused": True,
+        }
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,41 @@
+# make demo and make test need Python 3.11 or newer and nothing else; everything is installed in .venv.
+
+# The newest Python that is at least 3.11; override with: make PYTHON=/path/to/python
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$name -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { echo $$name; break; }; done)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+OUTPUT ?= demo
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check bench clean
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+install: $(INSTALLED) ## create .venv and install Isthmus with everything its development needs
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with the venv module is needed; set PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+demo: $(INSTALLED) ## train the notebook's autoencoders on MNIST and write demo/index.html
+	$(BIN)/isthmus demo --output $(OUTPUT) --force
+
+test: $(INSTALLED) ## run the fast tests, the doctests and the README
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED) ## lint, check formatting, types and import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(INSTALLED) ## measure the numbers of benchmarks/RESULTS.md again (about 15 minutes)
+	$(BIN)/python benchmarks/notebook.py
+
+clean: ## remove what the other targets made
+	rm -rf .venv $(OUTPUT) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

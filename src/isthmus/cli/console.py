@@ -1,0 +1,67 @@
+"""What commands say: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+from rich.console import Console
+from rich.table import Table
+
+BAD_INPUT = 2
+
+
+def failure(message: str, code: int = BAD_INPUT) -> int:
+    """Say what went wrong in one line on standard error, and return the exit code."""
+    sys.stderr.write(f"isthmus: {' '.join(message.split())}\n")
+    return code
+
+
+def note(message: str) -> None:
+    """Say something in one line on standard error."""
+    sys.stderr.write(f"{message}\n")
+
+
+@contextmanager
+def last_words() -> Iterator[None]:
+    """Turn Python warnings into one line each on standard error."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        note(f"Warning: {message}")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = cast(Any, show)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        # Column names are compared by the commands themselves, before rows become plain arrays.
+        warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
+        yield
+
+
+def print_json(result: Mapping[str, Any]) -> None:
+    """Print one JSON object on standard output."""
+    sys.stdout.write(json.dumps(result, allow_nan=False) + "\n")
+
+
+def print_lines(*lines: str) -> None:
+    """Print lines on standard output."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table on standard output, numbers to the right."""
+    table = Table(box=None, pad_edge=False)
+    for number, name in enumerate(header):
+        table.add_column(name, justify="right" if number else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def readable(value: float | None, digits: int = 4) -> str:
+    """Return a number as text with so many significant digits, a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}g}"

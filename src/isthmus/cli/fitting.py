@@ -1,0 +1,181 @@
+"""The command that trains; its options are the estimator's own parameters."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from cyclopts import Group, Parameter
+from docstring_parser import parse
+
+from isthmus import comparison
+from isthmus._checks import check_choice
+from isthmus.cli.console import note, print_json, print_lines, readable
+from isthmus.cli.inputs import read_rows, rows_for
+from isthmus.errors import TrainingInterruptedWarning
+from isthmus.estimators import ESTIMATORS, Autoencoder, BaseAutoencoder
+from isthmus.persistence import check_target
+from isthmus.training import ProgressBar
+
+INTERRUPTED = 130
+#: Parameters that are no options: they hold objects, or the command has its own way.
+NOT_OPTIONS = ("callbacks", "verbose")
+MODELS: Mapping[str, type[BaseAutoencoder]] = {
+    name.removesuffix("Autoencoder").lower() or "autoencoder": model for name, model in ESTIMATORS.items()
+}
+
+
+def _with_estimator_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Give ``command`` an option for each of the estimator's parameters, with its documentation."""
+    documented = {entry.arg_name: entry for entry in parse(inspect.getdoc(Autoencoder) or "").params}
+    group = Group("Model", sort_key=1)
+    own = [
+        parameter
+        for parameter in inspect.signature(command).parameters.values()
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    options = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=_option(parameter.default, documented[name], group),
+        )
+        for name, parameter in inspect.signature(Autoencoder).parameters.items()
+        if name not in NOT_OPTIONS
+    ]
+    command.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
+    return command
+
+
+def _option(default: object, entry: Any, group: Group) -> Any:
+    description = " ".join((entry.description or "").replace("``", "").split())
+    help_text = f"{description} \\[default: {default}]"
+    if isinstance(default, bool):
+        return Annotated[bool | None, Parameter(help=help_text, group=group)]
+    return Annotated[str | None, Parameter(help=help_text, group=group)]
+
+
+@_with_estimator_options
+def fit(
+    data: Annotated[str, Parameter(help="Training data: mnist, or a .npy, .npz, .csv or .parquet file.")],
+    /,
+    *,
+    output: Annotated[str, Parameter(name=["--output", "-o"], help="Folder for the model.")],
+    model: Annotated[str, Parameter(help=f"Which autoencoder: {', '.join(MODELS)}.")] = "autoencoder",
+    validation: Annotated[
+        str | None, Parameter(help="Data to compute the loss on after each epoch, such as mnist:test.")
+    ] = None,
+    force: Annotated[bool, Parameter(negative="", help="Replace an existing model.")] = False,
+    json: Annotated[bool, Parameter(negative="", help="Print one JSON object.")] = False,
+    **options: Any,
+) -> int:
+    """Train an autoencoder on DATA and save it."""
+    kind = MODELS[check_choice(model.lower(), MODELS, parameter="--model", owner="isthmus fit")]
+    target = Path(output)
+    # Asked before the work, so that nothing is trained in vain.
+    check_target(target, overwrite=force)
+    given = {name: _parsed(name, text) for name, text in options.items() if text is not None}
+    estimator = kind(**given, callbacks=[ProgressBar(model)])
+    source = read_rows(data)
+    held_out = None if validation is None else read_rows(validation)
+
+    start = time.perf_counter()
+    interruption = _fit_until_interrupted(estimator, source.rows, None if held_out is None else held_out.rows)
+    seconds = time.perf_counter() - start
+
+    if source.columns is not None:
+        estimator.feature_names_in_ = np.asarray(source.columns, dtype=object)
+    estimator.save(target, overwrite=force)
+    if interruption:
+        note(f"Interrupted: {interruption}")
+    checked = None if held_out is None else rows_for(estimator, held_out)
+    result = _describe(estimator, output, seconds, source.rows, checked)
+    if json:
+        print_json(result)
+    else:
+        print_lines(*_lines(result))
+    return INTERRUPTED if interruption else 0
+
+
+def _fit_until_interrupted(estimator: BaseAutoencoder, rows: Any, validation: Any) -> str:
+    """Fit, and return what is to be said of an interruption, if there was one."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        estimator.fit(rows, validation_data=validation)
+    interruption = ""
+    for warning in caught:
+        if issubclass(warning.category, TrainingInterruptedWarning):
+            interruption = str(warning.message)
+        elif issubclass(warning.category, UserWarning):
+            note(f"Warning: {warning.message}")
+    return interruption
+
+
+def _parsed(name: str, text: str | bool) -> Any:
+    """Return an option's text as the value it stands for: a number, a tuple of widths, or a name."""
+    if not isinstance(text, str):
+        return text
+    if text.lower() == "none":
+        return None
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+    if name == "hidden_layers":
+        return tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    return value if isinstance(value, (int, float)) else text
+
+
+def _describe(
+    estimator: BaseAutoencoder, output: str, seconds: float, rows: Any, validation: Any
+) -> dict[str, Any]:
+    last = estimator.history_[-1]
+    later = [row["seconds"] for row in estimator.history_[1:]] or [last["seconds"]]
+    training = {name: last[name] for name in last if not name.startswith("validation_")}
+    held_out = {
+        name.removeprefix("validation_"): last[name] for name in last if name.startswith("validation_")
+    }
+    return {
+        "model": type(estimator).__name__,
+        "output": output,
+        "parameters": estimator.settings_.to_dict() | {"scale": estimator.scale, "device": estimator.device},
+        "epochs": estimator.n_epochs_,
+        "seconds": seconds,
+        "seconds_per_epoch": statistics.median(later),
+        "train": {"loss": training["loss"], **_numbers(estimator, rows)},
+        "validation": None
+        if validation is None
+        else {"loss": held_out["loss"], **_numbers(estimator, validation)},
+        "dead": np.flatnonzero(estimator.code_usage_ == 0).tolist(),
+    }
+
+
+def _numbers(estimator: BaseAutoencoder, rows: Any) -> dict[str, Any]:
+    numbers = comparison.evaluate(estimator, rows)
+    return {name: numbers[name] for name in ("rows", "bce", "sse", "mse", "explained_variance")}
+
+
+def _lines(result: Mapping[str, Any]) -> list[str]:
+    settings = result["parameters"]
+    widths = " - ".join(map(str, [*settings["hidden_layers"], settings["n_components"]]))
+    lines = [
+        f"{result['model']} {widths}: {result['epochs']} epochs in {result['seconds']:.1f} s "
+        f"({result['seconds_per_epoch']:.3f} s per epoch), saved in {result['output']}"
+    ]
+    for part in ("train", "validation"):
+        numbers = result[part]
+        if numbers is not None:
+            bce = "" if numbers["bce"] is None else f"BCE {readable(numbers['bce'])} per value, "
+            lines.append(
+                f"{part}: {bce}SSE {readable(numbers['sse'])} per row, "
+                f"{100 * numbers['explained_variance']:.1f}% of the variance explained"
+            )
+    return lines

@@ -1,0 +1,187 @@
+"""Commands that use a saved model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from isthmus.cli.console import note, print_json, print_lines, print_table, readable
+from isthmus.cli.inputs import load_model, read_rows, rows_for
+
+Output = Annotated[str, Parameter(name=["--output", "-o"])]
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+def transform(
+    model: str, data: str, /, *, output: Output, force: Flag = False, device: str = "auto", json: Flag = False
+) -> None:
+    """Write the codes of the rows of DATA.
+
+    Parameters
+    ----------
+    model
+        A saved model.
+    data
+        Rows to encode.
+    output
+        File to write: .npy, .npz, .csv or .parquet.
+    force
+        Replace the file if it exists.
+    device
+        Where to compute: auto, cpu, cuda.
+    json
+        Print one JSON object.
+    """
+    from isthmus.data import write_data
+
+    fitted = load_model(model, device)
+    codes = fitted.transform(rows_for(fitted, read_rows(data)))
+    names = [str(name) for name in fitted.get_feature_names_out()]
+    write_data(codes, output, columns=names, overwrite=force)
+    _wrote(output, codes.shape, json)
+
+
+def inverse_transform(
+    model: str,
+    codes: str,
+    /,
+    *,
+    output: Output,
+    force: Flag = False,
+    device: str = "auto",
+    json: Flag = False,
+) -> None:
+    """Write the rows that codes stand for.
+
+    Parameters
+    ----------
+    model
+        A saved model.
+    codes
+        Codes, as 'isthmus transform' writes them.
+    output
+        File to write: .npy, .npz, .csv or .parquet.
+    force
+        Replace the file if it exists.
+    device
+        Where to compute: auto, cpu, cuda.
+    json
+        Print one JSON object.
+    """
+    fitted = load_model(model, device)
+    _write_rows(fitted, fitted.inverse_transform(read_rows(codes).rows), output, force, json)
+
+
+def reconstruct(
+    model: str, data: str, /, *, output: Output, force: Flag = False, device: str = "auto", json: Flag = False
+) -> None:
+    """Write what is left of the rows of DATA after encoding and decoding.
+
+    Parameters
+    ----------
+    model
+        A saved model.
+    data
+        Rows to send through the model.
+    output
+        File to write: .npy, .npz, .csv or .parquet.
+    force
+        Replace the file if it exists.
+    device
+        Where to compute: auto, cpu, cuda.
+    json
+        Print one JSON object.
+    """
+    fitted = load_model(model, device)
+    copies = fitted.reconstruct(rows_for(fitted, read_rows(data)))
+    _write_rows(fitted, copies, output, force, json)
+
+
+def evaluate(
+    model: str,
+    data: str,
+    /,
+    *,
+    reference: str | None = None,
+    device: str = "auto",
+    json: Flag = False,
+) -> None:
+    """Say how well a model copies DATA, beside PCA of equal width.
+
+    Parameters
+    ----------
+    model
+        A saved model.
+    data
+        Rows to judge by; best ones that the model was not trained on.
+    reference
+        The data that the model was trained on, for PCA to be fitted on too.
+    device
+        Where to compute: auto, cpu, cuda.
+    json
+        Print one JSON object: bce (per value), sse (per row), mse, codes, pca, verdict.
+    """
+    from isthmus import comparison
+
+    fitted = load_model(model, device)
+    source = read_rows(data)
+    rows = rows_for(fitted, source)
+    numbers = comparison.evaluate(fitted, rows)
+    pca = verdict = None
+    if reference is not None:
+        training_rows = rows_for(fitted, read_rows(reference))
+        pca = comparison.evaluate_pca(training_rows, rows, numbers["n_components"])
+        verdict = comparison.verdict(Path(model).name, numbers, pca)
+    if json:
+        print_json(
+            {"model": type(fitted).__name__, "data": source.name, **numbers, "pca": pca, "verdict": verdict}
+        )
+        return
+    _print_evaluation(Path(model).name, source.name, numbers, pca, verdict)
+
+
+def _print_evaluation(
+    name: str, source: str, numbers: dict[str, Any], pca: dict[str, Any] | None, verdict: str | None
+) -> None:
+    header = (f"{source}, {numbers['rows']} rows", "BCE per value", "SSE per row", "MSE", "explained")
+    contenders = {name: numbers} | ({} if pca is None else {f"PCA-{pca['n_components']}": pca})
+    print_table(
+        header,
+        [
+            (
+                label,
+                readable(row["bce"]),
+                readable(row["sse"]),
+                readable(row["mse"]),
+                f"{100 * row['explained_variance']:.1f}%",
+            )
+            for label, row in contenders.items()
+        ],
+    )
+    codes = numbers["codes"]
+    dead = ", ".join(map(str, codes["dead"])) or "none"
+    print_lines(f"codes: mean {codes['mean']:.3g}, {100 * codes['zeros']:.0f}% zeros, dead units: {dead}")
+    if verdict is None:
+        note("Give --reference TRAINING_DATA to see PCA of equal width beside it.")
+    else:
+        print_lines(verdict)
+
+
+def _write_rows(fitted: Any, rows: Any, output: str, force: bool, json: bool) -> None:
+    from isthmus.data import write_data
+
+    names = getattr(fitted, "feature_names_in_", None)
+    columns = None if names is None else [str(name) for name in names]
+    # Tables have two dimensions; only NumPy's own formats hold images as images.
+    stacked = rows if Path(output).suffix.lower() in {".npy", ".npz"} else rows.reshape(len(rows), -1)
+    write_data(stacked, output, columns=columns, overwrite=force)
+    _wrote(output, stacked.shape, json)
+
+
+def _wrote(output: str, shape: tuple[int, ...], json: bool) -> None:
+    if json:
+        print_json({"output": output, "shape": list(shape)})
+    else:
+        print_lines(f"{output}: {' x '.join(map(str, shape))}")

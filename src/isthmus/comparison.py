@@ -1,0 +1,354 @@
+"""Models beside PCA of equal width, in numbers and in one honest sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
+
+from isthmus._checks import wrong_parameter
+from isthmus.errors import DataError
+from isthmus.metrics import (
+    binary_cross_entropy,
+    code_statistics,
+    explained_variance,
+    mean_squared_error,
+    squared_error,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[Any]
+    Row: TypeAlias = dict[str, Any]
+
+__all__ = [
+    "Model",
+    "Reconstruction",
+    "code_width",
+    "compare",
+    "describe",
+    "evaluate",
+    "evaluate_pca",
+    "fit_pca",
+    "judged",
+    "readable_percent",
+    "reconstruct",
+    "verdict",
+    "with_pca",
+]
+
+EQUAL_WITHIN = 0.005  # below half a percent, another seed could turn the order round
+
+
+class Model(Protocol):
+    """Whatever turns rows into codes and codes into rows again, already fitted."""
+
+    def transform(self, X: Any, /) -> Any:
+        """Return the codes of the rows of X, shape (n, n_components)."""
+
+    def inverse_transform(self, codes: Any, /) -> Any:
+        """Return the rows that the codes stand for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """What a model made of some rows.
+
+    Attributes
+    ----------
+    codes : ndarray of shape (n, n_components)
+    copies : ndarray with the shape of the rows
+    """
+
+    codes: Array
+    copies: Array
+
+
+@dataclass(frozen=True)
+class _FlatModel:
+    """A model of flat rows that takes rows of any shape."""
+
+    model: Model
+
+    def transform(self, X: Array, /) -> Any:
+        return self.model.transform(_flat(X))
+
+    def inverse_transform(self, codes: Array, /) -> Any:
+        return self.model.inverse_transform(codes)
+
+
+def reconstruct(model: Model, X: Array) -> Reconstruction:
+    """Send the rows of X through the model.
+
+    Parameters
+    ----------
+    model : Model
+        A fitted model.
+    X : ndarray of shape (n, ...)
+        Rows of the shape that the model was fitted on.
+
+    Returns
+    -------
+    Reconstruction
+        The copies have the shape of X, also where the model works on flat rows.
+    """
+    codes = np.asarray(model.transform(X))
+    copies = np.asarray(model.inverse_transform(codes))
+    if copies.size != X.size:
+        raise DataError(f"The copies have shape {copies.shape} where {X.shape} was expected.")
+    return Reconstruction(codes=codes.reshape(len(codes), -1), copies=copies.reshape(X.shape))
+
+
+def code_width(model: Model, X: Array) -> int:
+    """Return how many numbers the model makes of a row, asked with the first row of X."""
+    return int(np.asarray(model.transform(X[:1])).size)
+
+
+def describe(X: Array, reconstruction: Reconstruction) -> Row:
+    """Return the numbers of one model on X.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, ...)
+        The originals.
+    reconstruction : Reconstruction
+        What the model made of them.
+
+    Returns
+    -------
+    dict
+        Plain Python numbers, ready for JSON:
+
+        - ``rows``, ``features``, ``n_components``;
+        - ``sse`` (squared error per row), ``mse`` (per value), ``explained_variance`` (share, against
+          the mean of X);
+        - ``sse_clipped`` (the copies clipped to [0, 1] first) and ``bce`` (nats per value), both
+          None unless X lies in [0, 1];
+        - ``codes``: ``mean``, ``zeros`` (share), ``dead`` (list of unit numbers, from 0).
+
+    Raises
+    ------
+    DataError
+        If a value is not a finite number.
+    """
+    copies = reconstruction.copies
+    statistics = code_statistics(reconstruction.codes)
+    in_unit_interval = bool(X.min() >= 0 and X.max() <= 1)
+    return {
+        "rows": len(X),
+        "features": X.size // len(X),
+        "n_components": reconstruction.codes.shape[1],
+        "sse": squared_error(X, copies),
+        "sse_clipped": squared_error(X, np.clip(copies, 0, 1)) if in_unit_interval else None,
+        "mse": mean_squared_error(X, copies),
+        "bce": binary_cross_entropy(X, copies) if in_unit_interval else None,
+        "explained_variance": explained_variance(X, copies, X.mean(axis=0, dtype=np.float64)),
+        "codes": {
+            "mean": statistics.mean,
+            "zeros": statistics.zeros,
+            "dead": list(statistics.dead),
+        },
+    }
+
+
+def evaluate(model: Model, X: Array) -> Row:
+    """Return how well a fitted model copies the rows of X.
+
+    Parameters
+    ----------
+    model : Model
+        A fitted model.
+    X : ndarray of shape (n, ...)
+        Rows that it should copy, best ones that it was not trained on.
+
+    Returns
+    -------
+    dict
+        Plain Python numbers, as :func:`describe` lists them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.decomposition import PCA
+    >>> X = np.array([[0.0, 0.0], [1.0, 0.2], [0.0, 0.1], [1.0, 0.1]])
+    >>> numbers = evaluate(PCA(n_components=1).fit(X), X)
+    >>> round(numbers["sse"], 4), round(numbers["explained_variance"], 3)
+    (0.0025, 0.99)
+    """
+    X = np.asarray(X)
+    return describe(X, reconstruct(model, X))
+
+
+def fit_pca(train: Array, n_components: int) -> Model:
+    """Fit scikit-learn's PCA, the best linear code of its width, on rows of any shape.
+
+    Parameters
+    ----------
+    train : ndarray of shape (n, ...)
+        The rows that the model to be compared was trained on.
+    n_components : int
+        Its width. More than PCA can have (the number of features, or of rows) becomes what it can.
+
+    Returns
+    -------
+    Model
+        Its copies are flat.
+
+    References
+    ----------
+    K. Pearson, "On lines and planes of closest fit to systems of points in space", 1901.
+    """
+    from sklearn.decomposition import PCA
+
+    rows = _flat(train)
+    # For many features scikit-learn draws random directions: a fixed seed makes them repeatable.
+    pca = PCA(n_components=min(n_components, *rows.shape), random_state=0)
+    return _FlatModel(pca.fit(rows))
+
+
+def evaluate_pca(train: Array, X: Array, n_components: int) -> Row:
+    """Return the numbers of PCA fitted on ``train``, for the rows of X.
+
+    Parameters
+    ----------
+    train : ndarray of shape (n, ...)
+        The rows to fit it on.
+    X : ndarray of shape (m, ...)
+        The rows to copy.
+    n_components : int
+        The width of the model that it is held against.
+
+    Returns
+    -------
+    dict
+        The same numbers as :func:`evaluate`. PCA does not know that pixels end at 0 and 1:
+        ``sse`` is the textbook's, of its copies as they are, ``sse_clipped`` and ``bce`` are those
+        of the clipped ones.
+    """
+    return evaluate(fit_pca(np.asarray(train), n_components), X)
+
+
+def verdict(name: str, model_row: Mapping[str, Any], pca_row: Mapping[str, Any]) -> str:
+    """Say in one sentence whether a model was worth it.
+
+    Parameters
+    ----------
+    name : str
+        What to call the model.
+    model_row, pca_row : mapping
+        The numbers of the model and of PCA, from :func:`evaluate` and :func:`evaluate_pca`.
+
+    Returns
+    -------
+    str
+        Less than half a percent apart counts as equal.
+
+    Examples
+    --------
+    >>> pca = {"sse": 13.19, "n_components": 32}
+    >>> verdict("single", {"sse": 7.4}, pca)
+    'single: 44% less squared error than PCA with 32 components (7.40 against 13.19).'
+    >>> verdict("single", {"sse": 13.2}, pca)
+    'single: as good as PCA with 32 components (squared error 13.20 against 13.19).'
+    >>> verdict("single", {"sse": 15.1}, pca)
+    'single: 14% more squared error than PCA with 32 components (15.10 against 13.19): use PCA.'
+    """
+    error, reference = model_row["sse"], pca_row["sse"]
+    width = pca_row["n_components"]
+    pca = f"PCA with {width} component{'' if width == 1 else 's'}"
+    numbers = f"{_readable(error)} against {_readable(reference)}"
+    if abs(error - reference) <= EQUAL_WITHIN * reference:
+        return f"{name}: as good as {pca} (squared error {numbers})."
+    if error < reference:
+        percent = readable_percent(1 - error / reference)
+        return f"{name}: {percent} less squared error than {pca} ({numbers})."
+    if error < 2 * reference:
+        percent = readable_percent(error / reference - 1)
+        return f"{name}: {percent} more squared error than {pca} ({numbers}): use PCA."
+    # With as many components as features the error of PCA is zero but for rounding.
+    times = f"{error / reference:.1f}" if error < 100 * reference else "more than 100"
+    return f"{name}: {times} times the squared error of {pca} ({numbers}): use PCA."
+
+
+def with_pca(models: Mapping[str, Model], train: Array, X: Array) -> dict[str, Model]:
+    """Return the models, and after them PCA for each of their widths, called ``PCA-32``.
+
+    Parameters
+    ----------
+    models : mapping of name to Model
+        Fitted models.
+    train : ndarray of shape (n, ...)
+        The rows that PCA is fitted on.
+    X : ndarray of shape (m, ...)
+        Rows for the models, of which one is used to ask for the widths.
+
+    Raises
+    ------
+    InvalidParameterError
+        If a model has a name that is kept for PCA.
+    """
+    widths = sorted({code_width(model, X) for model in models.values()})
+    baselines = {f"PCA-{width}": fit_pca(train, width) for width in widths}
+    for taken in models.keys() & baselines.keys():
+        raise wrong_parameter("compare", "models", "without the name of a baseline", taken)
+    return {**models, **baselines}
+
+
+def compare(models: Mapping[str, Model], X_train: Array, X_test: Array) -> list[Row]:
+    """Hold fitted models against PCA of equal width.
+
+    Parameters
+    ----------
+    models : mapping of name to Model
+        Fitted models; their widths may differ.
+    X_train : ndarray of shape (n, ...)
+        The rows that they were trained on, for PCA to be fitted on too.
+    X_test : ndarray of shape (m, ...)
+        The rows to be judged on.
+
+    Returns
+    -------
+    list of dict
+        One row for each model, then one for PCA at each of their widths, usually just one. Each has
+        ``name``, the numbers of :func:`evaluate` and ``verdict``, which is None for PCA itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.decomposition import PCA
+    >>> X = np.random.default_rng(0).random((50, 4))
+    >>> rows = compare({"twin": PCA(n_components=2).fit(X)}, X, X)
+    >>> [row["name"] for row in rows], rows[0]["verdict"][:37]
+    (['twin', 'PCA-2'], 'twin: as good as PCA with 2 component')
+    """
+    X_train, X_test = np.asarray(X_train), np.asarray(X_test)
+    contenders = with_pca(models, X_train, X_test)
+    rows = [{"name": name, **evaluate(model, X_test)} for name, model in contenders.items()]
+    return judged(rows, len(models))
+
+
+def judged(rows: Sequence[Row], n_models: int) -> list[Row]:
+    """Return the rows with a ``verdict`` each: the first ``n_models`` against the PCAs after them."""
+    models, baselines = rows[:n_models], rows[n_models:]
+    by_name = {row["name"]: row for row in baselines}
+    return [
+        {**row, "verdict": verdict(row["name"], row, by_name[f"PCA-{row['n_components']}"])} for row in models
+    ] + [{**row, "verdict": None} for row in baselines]
+
+
+def _flat(X: Array) -> Array:
+    return X.reshape(len(X), -1)
+
+
+def readable_percent(share: float) -> str:
+    """Return a share as a percentage of two or three digits: 0.7%, 44%, 99.8%."""
+    percent = 100 * share
+    return f"{percent:.0f}%" if 10 <= percent <= 99 else f"{percent:.1f}%"
+
+
+def _readable(number: float) -> str:
+    return f"{number:.2f}" if 0.1 <= number < 10_000 else f"{number:.3g}"

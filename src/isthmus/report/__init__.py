@@ -1,0 +1,16 @@
+"""The page that says whether a model was worth it.
+
+Two steps, so that what is said can be tested, saved or shown elsewhere without HTML::
+
+    summarise(models, X_train, X_test, ...) -> dict      summary.py, with its pictures from pictures.py
+    render(summary) -> str                               page.py, from the files in templates/
+    write_report(summary, folder) -> Path                page.py: the page, and the pictures as files
+
+To change what the page says, change the summary and its tests; to change how it looks, change
+``templates/page.html`` and ``templates/style.css``. The page needs no script and no network.
+"""
+
+from isthmus.report.page import render, write_report
+from isthmus.report.summary import summarise
+
+__all__ = ["render", "summarise", "write_report"]

@@ -1,0 +1,152 @@
+"""From the summary to one page that needs nothing else, and to a folder with its pictures."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isthmus.comparison import EQUAL_WITHIN, readable_percent
+from isthmus.errors import OutputExistsError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+__all__ = ["render", "write_report"]
+
+PAGE, PICTURES = "index.html", "pictures"
+
+
+def render(summary: Mapping[str, Any]) -> str:
+    """Return the report as one HTML page.
+
+    Parameters
+    ----------
+    summary : mapping
+        What :func:`isthmus.report.summarise` returned.
+
+    Returns
+    -------
+    str
+        A page with its style and its pictures inside; it runs no script and loads nothing. Every
+        text of the summary is escaped.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("isthmus.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,  # a summary that lacks a part is a mistake, not an empty cell
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "decimals": _decimals,
+        "data_url": _data_url,
+        "change": _change,
+    }
+    return environment.get_template("page.html").render(summary)
+
+
+def write_report(
+    summary: Mapping[str, Any], folder: str | os.PathLike[str], *, overwrite: bool = False
+) -> Path:
+    """Write the page as ``index.html``, and its pictures as PNG files in ``pictures``.
+
+    The folder appears complete or not at all. In an existing folder each file is replaced as a
+    whole, the page last.
+
+    Parameters
+    ----------
+    summary : mapping
+        What :func:`isthmus.report.summarise` returned.
+    folder : path-like
+        The folder to write; its parents are made if need be.
+    overwrite : bool
+        Write into a folder that holds something already. The page is replaced, and so are pictures
+        that an earlier report left; any other file stays as it is.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    OutputExistsError
+        If the folder is a file, or holds something and ``overwrite`` is False.
+    OSError
+        If the folder cannot be written.
+    """
+    target = Path(folder)
+    _check_free(target, overwrite=overwrite)
+    page = render(summary)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Not tempfile, which would make a folder that only its owner can read.
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    try:
+        (draft / PICTURES).mkdir(parents=True)
+        (draft / PAGE).write_text(page, encoding="utf-8")
+        for stem, picture in summary["pictures"].items():
+            (draft / PICTURES / f"{stem}.png").write_bytes(picture["light"])
+        _move_in(draft, target)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return target / PAGE
+
+
+def _check_free(target: Path, *, overwrite: bool) -> None:
+    for folder in (target, target / PICTURES):
+        if folder.exists() and not folder.is_dir():
+            raise OutputExistsError(f"{folder} is a file, but the report needs a folder of that name.")
+    if not overwrite and target.is_dir() and any(target.iterdir()):
+        raise OutputExistsError(
+            f"{target} exists and holds files. Choose another folder, or ask for it to be overwritten."
+        )
+
+
+def _move_in(draft: Path, target: Path) -> None:
+    if target.is_dir() and not any(target.iterdir()):
+        target.rmdir()
+    if not target.exists():
+        draft.rename(target)
+        return
+    pictures = target / PICTURES
+    pictures.mkdir(exist_ok=True)
+    fresh = {path.name for path in (draft / PICTURES).iterdir()}
+    for name in fresh:
+        (draft / PICTURES / name).replace(pictures / name)
+    (draft / PAGE).replace(target / PAGE)
+    for path in pictures.glob("*.png"):
+        if path.name not in fresh and _is_ours(path):
+            path.unlink()
+
+
+def _is_ours(path: Path) -> bool:
+    """Say whether an Isthmus report wrote the picture, which its PNG header tells."""
+    with path.open("rb") as stream:
+        return b"Software\x00Isthmus" in stream.read(512)
+
+
+def _decimals(value: float | None, digits: int) -> str:
+    if value is None:
+        return "–"
+    rounded = round(value, digits) + 0.0  # the sum makes -0.0 plain zero
+    return f"{rounded:,.{digits}f}".replace("-", "−")
+
+
+def _data_url(content: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _change(relative: float) -> str:
+    """Return a squared error relative to PCA's as one would say it: −44%, +12%, × 3.1, or =."""
+    if relative >= 2:
+        return f"× {relative:.1f}" if relative <= 100 else "× 100+"
+    change = relative - 1
+    if abs(change) <= EQUAL_WITHIN:
+        return "="
+    return ("+" if change > 0 else "−") + readable_percent(abs(change))

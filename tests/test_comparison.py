@@ -1,0 +1,157 @@
+"""Comparisons: the numbers of PCA, and sentences that tell the truth whoever wins."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+
+from isthmus import comparison
+from isthmus.data import load_mnist
+from isthmus.errors import DataError, InvalidParameterError
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X = load_digits().data / 16
+    return X[:1200], X[1200:]
+
+
+class Constant:
+    """A model that has learnt nothing: one unit, and always the same copy."""
+
+    def __init__(self, train):
+        self.mean = train.mean(axis=0)
+
+    def transform(self, X):
+        return np.zeros((len(X), 1))
+
+    def inverse_transform(self, codes):
+        return np.tile(self.mean, (len(codes), *[1] * self.mean.ndim))
+
+
+def test_pca_on_mnist_fixes_the_metric():
+    train, test = load_mnist()
+    row = comparison.evaluate_pca(train.images, test.images, 30)
+    assert row["sse"] == pytest.approx(13.866, abs=0.001)  # Hinton and Salakhutdinov print 13.87
+    assert row["sse_clipped"] == pytest.approx(12.590, abs=0.001)
+    assert row["n_components"] == 30
+
+
+def test_evaluate_gives_plain_numbers(digits):
+    train, test = digits
+    row = comparison.evaluate(PCA(n_components=5).fit(train), test)
+    assert json.loads(json.dumps(row)) == row
+    assert (row["rows"], row["features"], row["n_components"]) == (len(test), 64, 5)
+    assert row["mse"] * 64 == pytest.approx(row["sse"])
+    pca = PCA(n_components=5).fit(train)
+    copies = pca.inverse_transform(pca.transform(test))
+    assert row["sse"] == pytest.approx(((test - copies) ** 2).sum(axis=1).mean())
+    assert row["sse_clipped"] == pytest.approx(((test - copies.clip(0, 1)) ** 2).sum(axis=1).mean())
+    assert row["codes"]["dead"] == []
+
+
+def test_what_has_learnt_nothing_explains_nothing(digits):
+    train, _ = digits
+    row = comparison.evaluate(Constant(train), train)
+    assert row["explained_variance"] == pytest.approx(0, abs=1e-12)
+    assert row["codes"] == {"mean": 0.0, "zeros": 1.0, "dead": [0]}
+
+
+def test_data_outside_the_unit_interval_have_no_cross_entropy(digits):
+    train, test = (16 * rows for rows in digits)
+    row = comparison.evaluate_pca(train, test, 5)
+    assert row["bce"] is None
+    assert row["sse_clipped"] is None
+    inside = comparison.evaluate_pca(train / 16, test / 16, 5)
+    assert inside["bce"] > 0
+    assert row["sse"] == pytest.approx(256 * inside["sse"])
+
+
+def test_rows_may_be_images(digits):
+    train, test = digits
+    flat = comparison.evaluate_pca(train, test, 5)
+    images = comparison.evaluate_pca(train.reshape(-1, 8, 8), test.reshape(-1, 8, 8), 5)
+    assert images == flat
+
+
+def test_pca_is_no_wider_than_the_data(digits):
+    train, test = digits
+    assert comparison.evaluate_pca(train, test, 100)["n_components"] == 64
+    assert comparison.evaluate_pca(train[:3], test, 100)["n_components"] == 3
+
+
+def test_a_model_of_another_width_is_refused(digits):
+    train, test = digits
+    with pytest.raises(DataError, match=r"copies have shape \(597, 32\) where \(597, 64\)"):
+        comparison.evaluate(Constant(train[:, :32]), test)
+
+
+def verdict_of(error, reference, width=32):
+    return comparison.verdict("net", {"sse": error}, {"sse": reference, "n_components": width})
+
+
+@pytest.mark.parametrize(
+    ("error", "reference", "sentence"),
+    [
+        (7.40, 13.19, "net: 44% less squared error than PCA with 32 components (7.40 against 13.19)."),
+        (13.0, 13.19, "net: 1.4% less squared error than PCA with 32 components (13.00 against 13.19)."),
+        (13.13, 13.19, "net: as good as PCA with 32 components (squared error 13.13 against 13.19)."),
+        (13.25, 13.19, "net: as good as PCA with 32 components (squared error 13.25 against 13.19)."),
+        (
+            13.4,
+            13.19,
+            "net: 1.6% more squared error than PCA with 32 components (13.40 against 13.19): use PCA.",
+        ),
+        (
+            6,
+            2,
+            "net: 3.0 times the squared error of PCA with 32 components (6.00 against 2.00): use PCA.",
+        ),
+        (0, 0, "net: as good as PCA with 32 components (squared error 0 against 0)."),
+        (0, 5, "net: 100.0% less squared error than PCA with 32 components (0 against 5.00)."),
+    ],
+)
+def test_verdict(error, reference, sentence):
+    assert verdict_of(error, reference) == sentence
+
+
+@pytest.mark.parametrize("reference", [0.0, 1e-28])
+def test_verdict_against_a_perfect_pca(reference):
+    assert "more than 100 times" in verdict_of(1.0, reference)
+    assert verdict_of(1.0, reference).endswith("use PCA.")
+
+
+def test_verdict_counts_components():
+    assert "PCA with 1 component (" in verdict_of(1, 2, width=1)
+
+
+def test_compare(digits):
+    train, test = digits
+    models = {"twin": PCA(n_components=5).fit(train), "nothing": Constant(train)}
+    rows = comparison.compare(models, train, test)
+    assert [row["name"] for row in rows] == ["twin", "nothing", "PCA-1", "PCA-5"]
+    assert json.loads(json.dumps(rows)) == rows
+    assert rows[0]["verdict"].startswith("twin: as good as PCA with 5 components")
+    assert rows[1]["verdict"].endswith("use PCA.")
+    assert "PCA with 1 component " in rows[1]["verdict"]
+    assert rows[2]["verdict"] is rows[3]["verdict"] is None
+    assert rows[3] == {**comparison.evaluate_pca(train, test, 5), "name": "PCA-5", "verdict": None}
+
+
+def test_the_name_of_a_baseline_is_taken(digits):
+    train, test = digits
+    with pytest.raises(InvalidParameterError, match=r"'models' parameter of compare.*'PCA-1'"):
+        comparison.compare({"PCA-1": Constant(train)}, train, test)
+
+
+def test_not_a_number_is_an_error(digits):
+    train, test = digits
+    model = Constant(train)
+    model.mean = np.full(64, math.nan)
+    with pytest.raises(DataError, match="Y contains NaN"):
+        comparison.evaluate(model, test)

@@ -1,0 +1,167 @@
+"""The package as a whole: what it costs to import, what it shows, and what it documents."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+import isthmus
+
+SOURCE = Path(isthmus.__file__).parent
+ROOT = SOURCE.parents[1]
+HEAVY = {"torch", "sklearn", "scipy", "numpy", "matplotlib", "pandas", "rich", "jinja2", "PIL", "safetensors"}
+MODULES = ["isthmus", "isthmus.bottlenecks", "isthmus.data", "isthmus.errors", "isthmus.estimators"]
+MODULES += ["isthmus.metrics", "isthmus.networks", "isthmus.objectives", "isthmus.plots", "isthmus.training"]
+
+
+def modules_after(code):
+    """Return the top-level modules in memory after running ``code`` in a fresh interpreter."""
+    program = f"{code}\nimport sys\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert finished.stderr == ""
+    return set(finished.stdout.split())
+
+
+def test_the_import_is_light():
+    assert not modules_after("import isthmus, isthmus.errors; isthmus.__version__; dir(isthmus)") & HEAVY
+
+
+@pytest.mark.parametrize("module", ["data", "metrics", "plots", "persistence"])
+def test_parts_that_start_without_torch(module):
+    loaded = modules_after(f"import isthmus.{module}")
+    assert not loaded & {"torch", "sklearn", "matplotlib"}
+
+
+def test_a_name_is_loaded_on_first_use():
+    assert "torch" in modules_after("import isthmus; isthmus.Autoencoder")
+    with pytest.raises(AttributeError, match="module 'isthmus' has no attribute 'Autoencodr'"):
+        isthmus.Autoencodr  # noqa: B018
+
+
+def test_all_is_sorted_complete_and_what_dir_shows():
+    assert isthmus.__all__ == sorted(isthmus.__all__)
+    assert set(isthmus.__all__) == {*isthmus._HOMES, "__version__"}
+    assert set(isthmus.__all__) <= set(dir(isthmus))
+    # What type checkers see is what there is.
+    tree = ast.parse((SOURCE / "__init__.py").read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {alias.name for node in block.body for alias in node.names}
+    assert seen == set(isthmus._HOMES)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_public_name_is_there_and_documented(name):
+    module = importlib.import_module(name)
+    assert module.__doc__
+    assert len(set(module.__all__)) == len(module.__all__)
+    for public in module.__all__:
+        value = getattr(module, public)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert value.__doc__, public
+
+
+def test_star_import_works():
+    namespace = {}
+    exec("from isthmus import *", namespace)  # noqa: S102
+    assert set(isthmus.__all__) <= set(namespace)
+
+
+def test_the_types_are_shipped():
+    assert (SOURCE / "py.typed").is_file()
+
+
+# Documentation
+
+
+def documented_parameters(documented):
+    """Return the names in the Parameters section of a numpydoc docstring."""
+    text = inspect.cleandoc(documented.__doc__ or "")
+    section = re.search(r"^Parameters\n-+\n(.*?)(?=^\S[^\n]*\n-{3,}$|\Z)", text, re.DOTALL | re.MULTILINE)
+    lines = re.findall(r"^(\S[^:\n]*?)(?: : .*)?$", section[1], re.MULTILINE) if section else []
+    return [name.strip() for line in lines for name in line.split(",")]
+
+
+def public_classes():
+    for module_name in MODULES:
+        module = importlib.import_module(module_name)
+        for name in module.__all__:
+            value = getattr(module, name)
+            # Errors are raised and protocols fulfilled; neither is constructed with parameters.
+            if inspect.isclass(value) and not (
+                issubclass(value, Exception) or getattr(value, "_is_protocol", False)
+            ):
+                yield pytest.param(value, id=f"{module_name}.{name}")
+
+
+@pytest.mark.parametrize("public", list(public_classes()))
+def test_the_parameters_of_a_class_are_documented(public):
+    signature = list(inspect.signature(public).parameters)
+    if "args" in signature and "kwargs" in signature:
+        pytest.skip("has no constructor of its own")
+    # A part inherits settings, and their documentation, from its base.
+    inherited = {name for base in public.__mro__[1:] for name in documented_parameters(base)}
+    inherited |= {field for base in public.__mro__ for field in documented_attributes(base)}
+    documented = documented_parameters(public)
+    if "**parameters" in documented:
+        inherited |= set(documented_parameters(isthmus.Autoencoder))
+        documented.remove("**parameters")
+    if public.__name__ == "BaseAutoencoder":
+        inherited |= set(documented_parameters(isthmus.Autoencoder))
+    assert set(documented) <= set(signature), "documented, but not there"
+    assert set(signature) <= {*documented, *inherited}, "there, but not documented"
+
+
+def documented_attributes(documented):
+    """Return the names in the Attributes section, where plain records document their fields."""
+    text = inspect.cleandoc(documented.__doc__ or "").replace("\nAttributes\n", "\nParameters\n")
+    return documented_parameters(type("Record", (), {"__doc__": text}))
+
+
+def test_the_autoencoder_documents_its_parameters_in_order():
+    assert documented_parameters(isthmus.Autoencoder) == list(
+        inspect.signature(isthmus.Autoencoder).parameters
+    )
+
+
+def test_documented_attributes_exist_after_fit():
+    import numpy as np
+
+    model = isthmus.Autoencoder(2, epochs=1, random_state=0).fit(
+        np.random.default_rng(0).normal(size=(20, 4))
+    )
+    text = inspect.cleandoc(isthmus.Autoencoder.__doc__)
+    section = re.search(r"^Attributes\n-+\n(.*?)(?=^\S[^\n]*\n-{3,}$)", text, re.DOTALL | re.MULTILINE)[1]
+    names = {n.strip() for line in re.findall(r"^(\S.*?) : ", section, re.MULTILINE) for n in line.split(",")}
+    public = {name for name in vars(model) if name.endswith("_") and not name.startswith("_")}
+    assert names == public | {"feature_names_in_"}
+
+
+@pytest.mark.parametrize(
+    "name", ["fit", "partial_fit", "transform", "inverse_transform", "reconstruct", "score"]
+)
+def test_the_arguments_of_a_method_are_documented(name):
+    method = getattr(isthmus.Autoencoder, name)
+    assert documented_parameters(method) == [p for p in inspect.signature(method).parameters if p != "self"]
+
+
+def readme_blocks():
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+
+
+def test_the_readme_runs(tmp_path, monkeypatch):
+    blocks = readme_blocks()
+    if not blocks:
+        pytest.skip("the README has no Python yet")
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": "readme"}
+    for number, block in enumerate(blocks, 1):
+        with warnings.catch_warnings():
+            exec(compile(block, f"README.md, block {number}", "exec"), namespace)  # noqa: S102
