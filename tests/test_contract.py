@@ -16,7 +16,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from helpers import CONFIGURATIONS, ESTIMATORS, assert_same_weights, by_name, sse
 from isthmus import Autoencoder, SparseAutoencoder
+from isthmus.estimators import _base
 from isthmus.objectives import L1
+from isthmus.training import ResidentBatches
 
 # The models are small and trained for moments; that some units die is not what is tested here.
 pytestmark = pytest.mark.filterwarnings("ignore::isthmus.errors.DeadCodeWarning")
@@ -123,6 +125,21 @@ def test_partial_fit_learns(estimator, digits):
     assert sse(test, model.reconstruct(test)) < sse(test, train.mean(0))
     assert model.n_epochs_ == len(model.history_) == 60
     assert [row["epoch"] for row in model.history_] == list(range(1, 61))
+
+
+def test_every_pass_of_partial_fit_has_its_own_order(rows, monkeypatch):
+    orders = []
+
+    class Recorder(ResidentBatches):
+        def epoch(self, number):
+            orders.append(self._order(number, self.seed).tolist())
+            return super().epoch(number)
+
+    monkeypatch.setattr(_base, "ResidentBatches", Recorder)
+    model = Autoencoder(2, random_state=0)
+    for _ in range(3):
+        model.partial_fit(rows)
+    assert len({tuple(order) for order in orders}) == len(orders) == 3
 
 
 def test_partial_fit_goes_on_from_fit(digits):

@@ -220,6 +220,20 @@ def test_losses_are_means_over_rows_not_over_batches():
     assert history.rows[0]["loss"] == history.rows[0]["validation_loss"] == pytest.approx(18 / 3)
 
 
+def test_validation_sees_the_network_in_evaluation_mode_and_without_gradients():
+    seen = []
+
+    def objective(network, rows):
+        seen.append((network.training, torch.is_grad_enabled()))
+        return pull_to_one(network, rows)
+
+    line, rows = Line(), torch.ones(4, 2)
+    optimizer = SGD(momentum=0).build(line.parameters(), 0.1, 0.0)
+    batches = ResidentBatches(rows, 4, 0)
+    fit(line, objective, batches, optimizer=optimizer, schedule=Constant(), epochs=2, validation=batches)
+    assert seen == [(True, True), (False, False)] * 2
+
+
 def test_the_schedule_moves_the_rate_and_the_peak_comes_back():
     rates = []
 

@@ -25,6 +25,10 @@ class Network(Protocol):
         """Return the body that makes pre-activations of codes."""
         ...
 
+    def center(self, mean: Tensor) -> None:
+        """Start from data with this mean row."""
+        ...
+
     def encode_features(self, rows: Tensor) -> Tensor:
         """Return what the bottleneck starts from."""
         ...

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from isthmus._checks import check_flag, check_number, wrong_parameter
 from isthmus._device import as_tensor, choose_device
-from isthmus._specification import Specification, resolve
+from isthmus._specification import resolve
 from isthmus.bottlenecks import PlainBottleneck
 from isthmus.errors import (
     DataError,
@@ -144,8 +144,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if history.interrupted:
             kept = f"weights of epoch {history.best_epoch}" if history.best_epoch else "weights so far"
             warnings.warn(
-                f"Training of {owner} was interrupted in epoch {self.n_epochs_ + 1} of {self.settings_.epochs}; "
-                f"the {kept} were kept.",
+                f"Training of {owner} was interrupted in epoch {self.n_epochs_ + 1} of "
+                f"{self.settings_.epochs}; the {kept} were kept.",
                 TrainingInterruptedWarning,
                 stacklevel=2,
             )
@@ -404,7 +404,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             unit_interval=limits_known and _in_unit_interval(scaled),
         )
         generator = torch.Generator().manual_seed(seed)
-        self._install(settings, build_assembly(settings, self.input_shape_, generator), scaling, device)
+        assembly = build_assembly(settings, self.input_shape_, generator)
+        assembly.network.center(scaled.mean(0, dtype=torch.float64).float())
+        self._install(settings, assembly, scaling, device)
         self._seed = seed
         self.__dict__.pop("_optimizer", None)
         self._refuse_outside(scaled, "X")

@@ -54,7 +54,7 @@ def load(path: str | Path, *, device: str = "auto") -> BaseAutoencoder:
     --------
     >>> import numpy as np, tempfile
     >>> from isthmus import Autoencoder, load
-    >>> X = np.random.default_rng(0).random((40, 6))
+    >>> X = np.random.default_rng(0).normal(size=(40, 6))
     >>> model = Autoencoder(2, epochs=2, random_state=0).fit(X)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     model.save(f"{folder}/six-to-two")

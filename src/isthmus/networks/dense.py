@@ -100,6 +100,17 @@ class DenseNetwork(nn.Module):
         self.encoder = _stack(going_in, activation)
         self.decoder = _stack(going_out, activation)
 
+    @torch.no_grad()
+    def center(self, mean: Tensor) -> None:
+        """Set the first biases so that the mean row gives zero before the first activation.
+
+        Each unit then starts active on about half of the rows. With zero biases, data that are all
+        positive put whole units on the dead side of a ReLU from the start.
+        """
+        first = self.encoder[0]
+        assert isinstance(first, nn.Linear)
+        first.bias.copy_(-(first.weight @ mean))
+
     def encode_features(self, rows: Tensor) -> Tensor:
         """Return what the bottleneck starts from."""
         features: Tensor = self.encoder(rows)
