@@ -26,7 +26,7 @@ demo: $(INSTALLED) ## train the notebook's autoencoders on MNIST and write demo/
 	$(BIN)/isthmus demo --output $(OUTPUT) --force
 
 test: $(INSTALLED) ## run the fast tests, the doctests and the README
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 check: $(INSTALLED) ## lint, check formatting, types and import contracts
 	$(BIN)/ruff check

@@ -113,7 +113,9 @@ def machine() -> str:
 
 def write_table(record: dict[str, Any]) -> None:
     """Replace the table between the marks of RESULTS.md."""
-    header = "| model | seed | BCE per pixel | SSE per image | mean code | zeros | dead | s per epoch | seconds |"
+    header = (
+        "| model | seed | BCE per pixel | SSE per image | mean code | zeros | dead | s per epoch | seconds |"
+    )
     lines = [f"Made {record['made']} on {record['machine']}.", "", header, "|---" * 9 + "|"]
     for row in record["rows"]:
         angle = row.get("largest_angle_to_pca")

@@ -103,7 +103,6 @@ def test_a_curve_needs_one_number_where_pca_needs_two(device):
     assert PCA(1).fit(X).explained_variance_ratio_.sum() < 0.9
 
 
-@pytest.mark.filterwarnings("ignore::isthmus.errors.DeadCodeWarning")  # 400 steps, one unit of 32
 def test_mnist_in_a_few_epochs(device):
     train, test = load_mnist()
     X, Y = train.images[:10_000], test.images[:2000]
@@ -111,7 +110,7 @@ def test_mnist_in_a_few_epochs(device):
     copies = model.reconstruct(Y)
     assert metrics.squared_error(Y, copies) < 0.85 * pca_sse(X, Y, 32)
     assert metrics.binary_cross_entropy(Y, copies) < 0.11  # the mean image: .2625; an untrained net: .7
-    assert (model.code_usage_ > 0).sum() >= 31
+    assert (model.code_usage_ > 0).all()
 
 
 # Sparsity

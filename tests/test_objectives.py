@@ -244,3 +244,13 @@ def test_penalty_has_a_gradient_on_what_it_penalises(penalty):
 def test_bad_settings_are_refused(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@losses
+def test_values_that_their_maker_still_needs_are_not_overwritten(loss):
+    raw, rows = batch()
+    parameters = learnt(loss)
+    # The sigmoid's own gradient is computed from its result.
+    (ours,) = torch.autograd.grad(loss.batch_mean(raw.sigmoid(), rows, parameters, Workspace()), raw)
+    (reference,) = torch.autograd.grad(loss.per_row(raw.sigmoid(), rows, parameters).mean(), raw)
+    torch.testing.assert_close(ours, reference, rtol=1e-12, atol=1e-14)

@@ -76,7 +76,7 @@ def test_parameters_come_back(name, digits, tmp_path):
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_a_loaded_model_learns_on(name, digits, tmp_path):
-    model = clone(CONFIGURATIONS[name]).set_params(epochs=5, random_state=0).fit(digits[0])
+    model = clone(CONFIGURATIONS[name]).set_params(epochs=1, random_state=0).fit(digits[0])
     model.save(tmp_path / "model")
     again = load(tmp_path / "model")
     before = again.score_samples(digits[0]).mean()

@@ -7,6 +7,8 @@ import math
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from isthmus.errors import InvalidParameterError, InvalidTypeError
 
 if TYPE_CHECKING:
@@ -72,6 +74,6 @@ def check_integer(value: object, *, parameter: str, owner: str, minimum: int = 0
 
 def check_flag(value: Any, *, parameter: str, owner: str) -> bool:
     """Return ``value`` as a bool if it is one."""
-    if type(value).__name__ not in {"bool", "bool_"}:
+    if not isinstance(value, (bool, np.bool_)):
         raise InvalidTypeError(str(wrong_parameter(owner, parameter, "True or False", value)))
     return bool(value)

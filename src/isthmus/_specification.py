@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+from abc import ABC
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, TypeVar, cast
 
@@ -18,12 +19,12 @@ from isthmus._checks import suggestion, wrong_parameter
 from isthmus.errors import InvalidParameterError, InvalidTypeError
 
 
-class Specification:
+class Specification(ABC):
     """Base of the parts; every subclass is a frozen dataclass with a ``name``."""
 
     name: ClassVar[str]
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002 - scikit-learn's signature
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the settings by name, as scikit-learn asks for them."""
         return {name: getattr(self, name) for name in self.settings()}
 

@@ -28,6 +28,7 @@ app = App(
     ),
     version=__version__,
     error_console=Console(stderr=True),
+    suppress_keyboard_interrupt=False,
 )
 app.command(
     "isthmus.cli.demo:demo",

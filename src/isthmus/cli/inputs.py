@@ -25,7 +25,8 @@ def read_rows(source: str) -> Data:
     if is_model(Path(source)):
         raise DataError(f"{source} is a saved model, and data were expected: the order is MODEL DATA.")
     columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         tasks: dict[str, Any] = {}
 
         def advance(name: str, done: int, total: int | None) -> None:

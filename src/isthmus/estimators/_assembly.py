@@ -25,8 +25,8 @@ class Network(Protocol):
         """Return the body that makes pre-activations of codes."""
         ...
 
-    def center(self, mean: Tensor) -> None:
-        """Start from data with this mean row."""
+    def start_at(self, mean: Tensor, pre_activations: Tensor) -> None:
+        """Start from data with this mean row, and from these pre-activations for it."""
         ...
 
     def encode_features(self, rows: Tensor) -> Tensor:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import math
-import secrets
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -13,13 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from isthmus._checks import check_flag, check_number, wrong_parameter
-from isthmus._device import as_tensor, choose_device
+from isthmus._device import choose_device
 from isthmus._specification import resolve
-from isthmus.bottlenecks import PlainBottleneck
 from isthmus.errors import (
     DataError,
     DeadCodeWarning,
@@ -29,11 +28,11 @@ from isthmus.errors import (
 )
 from isthmus.estimators import _saving
 from isthmus.estimators._assembly import Assembly, Decoder, Encoder, ReconstructionObjective
+from isthmus.estimators._building import build_assembly, in_unit_interval, scale_rows, seed_of
 from isthmus.estimators._inference import apply_in_blocks, code_usage, loss_of_rows
-from isthmus.estimators._rows import Rows, check_codes, check_rows, flatten, shape_of_rows
+from isthmus.estimators._rows import Rows, check_codes, check_rows, shape_of_rows
 from isthmus.estimators._scaling import Scaling, learn_scaling
 from isthmus.estimators._settings import PARTS, Settings, check_callbacks, settings_for
-from isthmus.networks import DenseNetwork, activation
 from isthmus.training import Constant, EarlyStopping, ProgressBar, ResidentBatches
 from isthmus.training import fit as train
 from isthmus.training.state import History
@@ -54,6 +53,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     input_shape_: tuple[int, ...]
     settings_: Settings
     n_epochs_: int
+    best_epoch_: int | None
     loss_: float
     n_features_in_: int
     _assembly: Assembly
@@ -105,7 +105,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: ArrayLike, y: Any = None, *, validation_data: ArrayLike | None = None) -> Self:  # noqa: ARG002
+    def fit(self, X: ArrayLike, y: Any = None, *, validation_data: ArrayLike | None = None) -> Self:
         """Learn to encode and decode the rows of ``X``.
 
         Parameters
@@ -129,17 +129,17 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             When a parameter or the data cannot be used; the message says what to do.
         """
         owner = type(self).__name__
-        given, X = X, check_rows(self, X, reset=True, min_rows=2)
-        self.input_shape_ = shape_of_rows(given, X.shape[1])
-        seed = _seed(self.random_state)
-        X, held_out = self._split(X, validation_data, seed)
-        scaled = self._set_up(X, given, seed)
-        validation = None if held_out is None else self._scaled(held_out, "validation_data")
-
-        history = self._train(scaled, validation, seed)
-
+        with self._all_or_nothing():
+            given, X = X, check_rows(self, X, reset=True, min_rows=2)
+            self.input_shape_ = shape_of_rows(given, X.shape[1])
+            seed = seed_of(self.random_state)
+            X, held_out = self._split(X, validation_data, seed)
+            scaled = self._set_up(X, given, seed)
+            validation = None if held_out is None else self._scaled(held_out, "validation_data")
+            history = self._train(scaled, validation, seed)
         self.history_ = history.rows
         self.n_epochs_ = len(history.rows)
+        self.best_epoch_ = history.best_epoch
         self._describe_codes(scaled)
         if history.interrupted:
             kept = f"weights of epoch {history.best_epoch}" if history.best_epoch else "weights so far"
@@ -151,7 +151,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             )
         return self
 
-    def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:  # noqa: ARG002
+    def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Make one pass over the rows of ``X``, starting from what is already learnt.
 
         The first call decides the scaling and everything that is ``"auto"``, so its rows should be
@@ -173,9 +173,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         given, X = X, check_rows(self, X, reset=first)
         if first:
             self.input_shape_ = shape_of_rows(given, X.shape[1])
-            self.history_ = []
-            self.n_epochs_ = 0
-            scaled = self._set_up(X, given, _seed(self.random_state))
+            self.history_, self.n_epochs_, self.best_epoch_ = [], 0, None
+            scaled = self._set_up(X, given, seed_of(self.random_state))
         else:
             scaled = self._scaled(X, "X")
         if not hasattr(self, "_optimizer"):
@@ -194,6 +193,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             callbacks=check_callbacks(self.callbacks, type(self).__name__),
         )
         self.n_epochs_ += 1
+        self.best_epoch_ = None
         self.history_ += [{**history.rows[0], "epoch": self.n_epochs_}]
         self._describe_codes(scaled, warn=False)
         return self
@@ -250,7 +250,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         rows = self._decode(self._encode(check_rows(self, X, reset=False)))
         return rows.reshape(len(rows), *self.input_shape_)
 
-    def score(self, X: ArrayLike, y: Any = None) -> float:  # noqa: ARG002
+    def score(self, X: ArrayLike, y: Any = None) -> float:
         """Return the share of the variance of ``X`` that the reconstruction explains.
 
         1 is perfect, 0 is what the mean row of ``X`` achieves; like the sum of PCA's
@@ -270,8 +270,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         check_is_fitted(self)
         rows = check_rows(self, X, reset=False)
-        scaled = _scale(rows, self.encoder_.scaling).double()
-        copies = _scale(self._decode(self._encode(rows)), self.encoder_.scaling).double()
+        scaled = scale_rows(rows, self.encoder_.scaling).double()
+        copies = scale_rows(self._decode(self._encode(rows)), self.encoder_.scaling).double()
         unexplained = float((scaled - copies).square().sum())
         total = float((scaled - scaled.mean(0)).square().sum())
         if total == 0:
@@ -353,6 +353,17 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return cast(Tags, tags)
 
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Leave the estimator as it was, fitted or not, if what is inside fails or is interrupted."""
+        before = dict(self.__dict__)
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
     def _split(self, X: Rows, validation_data: ArrayLike | None, seed: int) -> tuple[Rows, Rows | None]:
         """Return training rows and validation rows."""
         owner = type(self).__name__
@@ -392,7 +403,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         scaling = learn_scaling(
             X, self.scale, images=len(self.input_shape_) > 1, bytes_=is_bytes, owner=owner
         )
-        scaled = _scale(X, scaling).float()
+        scaled = scale_rows(X, scaling).float()
         # Limits learnt from the training rows do not hold for others, which the cross-entropy must not
         # meet; that of bytes does.
         limits_known = scaling.trivial or (is_bytes and self.scale in {"auto", "range"})
@@ -401,11 +412,12 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             owner,
             n_rows=len(X),
             n_features=X.shape[1],
-            unit_interval=limits_known and _in_unit_interval(scaled),
+            unit_interval=limits_known and in_unit_interval(scaled),
         )
         generator = torch.Generator().manual_seed(seed)
         assembly = build_assembly(settings, self.input_shape_, generator)
-        assembly.network.center(scaled.mean(0, dtype=torch.float64).float())
+        mean = scaled.mean(0, dtype=torch.float64).float()
+        assembly.network.start_at(mean, settings.loss.inverse_link(mean))
         self._install(settings, assembly, scaling, device)
         self._seed = seed
         self.__dict__.pop("_optimizer", None)
@@ -450,7 +462,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _describe_codes(self, scaled: torch.Tensor, *, warn: bool = True) -> None:
         """Set what is known after training: the last loss, and how much each code unit is used."""
-        self.loss_ = self.history_[-1]["loss"]
+        self.loss_ = self.history_[(self.best_epoch_ or self.n_epochs_) - 1]["loss"]
         self.code_usage_ = code_usage(self._assembly, scaled)
         dead = np.flatnonzero(self.code_usage_ == 0)
         if warn and len(dead):
@@ -471,55 +483,14 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _scaled(self, X: Rows, argument: str, *, single: bool = True) -> torch.Tensor:
         """Return later rows on the model's device, scaled as the training rows were."""
-        scaled = _scale(X, self.encoder_.scaling)
+        scaled = scale_rows(X, self.encoder_.scaling)
         self._refuse_outside(scaled, argument)
         return (scaled.float() if single else scaled).to(self.encoder_.scaling.offset.device)
 
     def _refuse_outside(self, scaled: torch.Tensor, argument: str) -> None:
-        if self.settings_.loss.unit_interval and not _in_unit_interval(scaled):
+        if self.settings_.loss.unit_interval and not in_unit_interval(scaled):
             raise DataError(
                 f"{argument} of {type(self).__name__} has (scaled) values from {float(scaled.min()):.4g} to "
                 f"{float(scaled.max()):.4g}, but loss={self.settings_.loss.name!r} is defined only between 0 and 1. "
                 "Use loss='mse', or scale='minmax' when fitting."
             )
-
-
-def build_assembly(
-    settings: Settings, input_shape: tuple[int, ...], generator: torch.Generator | None
-) -> Assembly:
-    """Join the parts that the settings name; without a generator, shapes only."""
-    bottleneck = PlainBottleneck(settings.n_components, activation(settings.code_activation))
-    network = DenseNetwork(
-        input_shape,
-        bottleneck.n_inputs,
-        bottleneck.n_components,
-        hidden_layers=settings.hidden_layers,
-        activation=settings.activation,
-        tied=settings.tied,
-        generator=generator,
-    )
-    return Assembly(network, bottleneck, settings.loss.parameters(math.prod(input_shape)))
-
-
-def _scale(rows: Rows, scaling: Scaling) -> torch.Tensor:
-    """Return scaled rows on the CPU, in their own precision; not a copy where nothing changes."""
-    tensor = as_tensor(flatten(rows))
-    return tensor if scaling.trivial else copy.deepcopy(scaling).cpu()(tensor)
-
-
-def _in_unit_interval(rows: torch.Tensor) -> bool:
-    low, high = torch.aminmax(rows)
-    return bool(low >= 0) and bool(high <= 1)
-
-
-def _seed(random_state: Any) -> int:
-    """Return a seed for this fit.
-
-    ``None`` takes fresh entropy: NumPy's global generator, which scikit-learn would draw from, is
-    left as it is.
-    """
-    if random_state is None:
-        return secrets.randbits(31)
-    if isinstance(random_state, np.random.Generator):
-        return int(random_state.integers(2**31))
-    return int(check_random_state(random_state).randint(2**31 - 1))

@@ -15,7 +15,8 @@ from torch import Tensor
 from isthmus._device import choose_device
 from isthmus._specification import Specification, resolve
 from isthmus.errors import IsthmusError, ModelFileError
-from isthmus.estimators._base import BaseAutoencoder, build_assembly
+from isthmus.estimators._base import BaseAutoencoder
+from isthmus.estimators._building import build_assembly
 from isthmus.estimators._scaling import Scaling
 from isthmus.estimators._settings import PARTS, Settings
 from isthmus.estimators.autoencoder import Autoencoder, SparseAutoencoder
@@ -102,7 +103,8 @@ def _rebuild(config: Mapping[str, Any], tensors: dict[str, Tensor], device: str)
         model.feature_names_in_ = np.asarray(config["feature_names"], dtype=object)
     model.history_ = [{str(key): value for key, value in row.items()} for row in config["history"]]
     model.n_epochs_ = len(model.history_)
-    model.loss_ = model.history_[-1]["loss"]
+    model.best_epoch_ = config["best_epoch"]
+    model.loss_ = model.history_[(model.best_epoch_ or model.n_epochs_) - 1]["loss"]
     model.code_usage_ = np.asarray(config["code_usage"], dtype=np.float64)
     return model
 

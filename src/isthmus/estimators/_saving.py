@@ -26,6 +26,7 @@ class Fitted(Protocol):
     input_shape_: tuple[int, ...]
     code_usage_: NDArray[np.float64]
     history_: list[dict[str, float]]
+    best_epoch_: int | None
     encoder_: Encoder
     _assembly: Assembly
 
@@ -47,6 +48,7 @@ def save(model: Fitted, folder: Path, *, overwrite: bool) -> None:
         "feature_names": None if names is None else [str(name) for name in names],
         "code_usage": model.code_usage_.tolist(),
         "history": model.history_,
+        "best_epoch": model.best_epoch_,
     }
     # named_parameters lists a tied weight once, which is also what safetensors wants.
     tensors = dict(model._assembly.named_parameters())

@@ -25,6 +25,12 @@ PARTS: Mapping[str, Mapping[str, type[Specification]]] = {
 #: About how many steps a training takes when epochs="auto": the notebook's 50 epochs of MNIST.
 AUTO_STEPS = 12_000
 
+#: code_activation="auto" is "relu" in the notebook's case alone: a single layer on pixels, with at least
+#: this many features for each unit. Elsewhere a linear code is better. Behind hidden layers it
+#: reconstructs better; with few features a ReLU, which sees one side of its threshold, loses too much or
+#: dies; and a single layer with squared error is at its best where it equals PCA.
+RELU_FEATURES_PER_UNIT = 10
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -97,11 +103,22 @@ def settings_for(
     batch_size = (
         auto_batch_size(n_rows) if parameters["batch_size"] == "auto" else integer("batch_size", minimum=1)
     )
+    n_components = _n_components(parameters["n_components"], owner, n_features, penalty)
+    roomy = n_features >= RELU_FEATURES_PER_UNIT * n_components
     return Settings(
-        n_components=_n_components(parameters["n_components"], owner, n_features, penalty),
+        n_components=n_components,
         hidden_layers=hidden_layers,
         activation=check_choice(parameters["activation"], ACTIVATIONS, parameter="activation", owner=owner),
-        code_activation=_code_activation(parameters["code_activation"], owner, hidden_layers, loss),
+        code_activation=(
+            ("relu" if not hidden_layers and loss.unit_interval and roomy else "identity")
+            if parameters["code_activation"] == "auto"
+            else check_choice(
+                parameters["code_activation"],
+                ["auto", *ACTIVATIONS],
+                parameter="code_activation",
+                owner=owner,
+            )
+        ),
         tied=check_flag(parameters["tied"], parameter="tied", owner=owner),
         loss=loss,
         penalty=penalty,
@@ -169,14 +186,3 @@ def _hidden_layers(value: object, owner: str) -> tuple[int, ...]:
         wanted = "a sequence of layer widths such as (128, 64)"
         raise InvalidTypeError(str(wrong_parameter(owner, "hidden_layers", wanted, value)))
     return tuple(check_integer(width, parameter="hidden_layers", owner=owner, minimum=1) for width in value)
-
-
-def _code_activation(
-    value: object, owner: str, hidden_layers: tuple[int, ...], loss: ReconstructionLoss
-) -> str:
-    if value != "auto":
-        return check_choice(value, ["auto", *ACTIVATIONS], parameter="code_activation", owner=owner)
-    # The notebook's single layer is a ReLU on pixels. Elsewhere a linear code is better: behind hidden
-    # layers it reconstructs better and no unit can die, and a single layer with squared error is at
-    # its best where it equals PCA.
-    return "relu" if not hidden_layers and loss.unit_interval else "identity"

@@ -25,9 +25,9 @@ class Autoencoder(BaseAutoencoder):
         Activation of the hidden layers: "identity", "relu", "leaky_relu", "elu", "selu", "gelu",
         "silu", "sigmoid", "tanh" or "softplus".
     code_activation : str, default="auto"
-        Activation of the code. ``"auto"`` is "relu" for a single layer on data between 0 and 1 and
-        "identity" otherwise: a linear code behind hidden layers reconstructs better and has no dead
-        units.
+        Activation of the code. ``"auto"`` is "relu" for a single layer on data between 0 and 1 with at
+        least ten features for each code unit, as in the notebook, and "identity" otherwise: a linear
+        code reconstructs as well or better and has no dead units.
     loss : str or part, default="auto"
         Distance between input and reconstruction: "bce" (cross-entropy in nats; data between 0 and
         1), "mse", "l1", "huber", "gaussian" (log-likelihood with learnt variance), or a part of
@@ -84,8 +84,10 @@ class Autoencoder(BaseAutoencoder):
         ``learning_rate``, ``seconds`` of the training pass.
     n_epochs_ : int
         Epochs trained.
+    best_epoch_ : int or None
+        The epoch whose weights were kept, where the validation loss chose them.
     loss_ : float
-        Training loss of the last epoch.
+        Training loss of the epoch whose weights were kept.
     code_usage_ : ndarray of shape (n_components,)
         Share of the training rows in which a code unit is not zero; 0 for dead units.
     settings_ : Settings
@@ -155,10 +157,11 @@ class SparseAutoencoder(BaseAutoencoder):
     Examples
     --------
     >>> from sklearn.datasets import load_digits
-    >>> from isthmus import SparseAutoencoder
-    >>> X = load_digits().data / 16
-    >>> codes = SparseAutoencoder(16, epochs=30, penalty="l1:weight=2e-3", random_state=1).fit_transform(X)
-    >>> bool((codes == 0).mean() > 0.25)
+    >>> from isthmus import Autoencoder, SparseAutoencoder
+    >>> X, settings = load_digits().data / 16, {"epochs": 30, "random_state": 1}
+    >>> plain = Autoencoder(16, code_activation="relu", **settings).fit_transform(X)
+    >>> sparse = SparseAutoencoder(16, penalty="l1:weight=1e-3", **settings).fit_transform(X)
+    >>> bool(sparse.mean() < plain.mean() / 2)
     True
     """
 

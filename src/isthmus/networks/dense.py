@@ -101,15 +101,25 @@ class DenseNetwork(nn.Module):
         self.decoder = _stack(going_out, activation)
 
     @torch.no_grad()
-    def center(self, mean: Tensor) -> None:
-        """Set the first biases so that the mean row gives zero before the first activation.
+    def start_at(self, mean: Tensor, pre_activations: Tensor) -> None:
+        """Set the first biases so that the mean row gives zero, and the last so that zero gives it back.
 
-        Each unit then starts active on about half of the rows. With zero biases, data that are all
-        positive put whole units on the dead side of a ReLU from the start.
+        Each unit of the first layer then starts active on about half of the rows: with zero biases,
+        data that are all positive put whole units on the dead side of a ReLU from the start. And
+        training starts from the mean row, not from nothing.
+
+        Parameters
+        ----------
+        mean : Tensor of shape (features,)
+            Mean of the training rows.
+        pre_activations : Tensor of shape (features,)
+            What the loss's link turns into the mean.
         """
-        first = self.encoder[0]
+        first, last = self.encoder[0], self.decoder[-1]
         assert isinstance(first, nn.Linear)
+        assert isinstance(last, nn.Linear | TiedLinear)
         first.bias.copy_(-(first.weight @ mean))
+        last.bias.copy_(pre_activations)
 
     def encode_features(self, rows: Tensor) -> Tensor:
         """Return what the bottleneck starts from."""

@@ -33,7 +33,11 @@ class ReconstructionLoss(Specification):
         """Return the reconstruction that the pre-activations stand for."""
         return pre_activations
 
-    def parameters(self, n_features: int) -> dict[str, Tensor]:  # noqa: ARG002 - most losses have none
+    def inverse_link(self, rows: Tensor) -> Tensor:
+        """Return pre-activations that stand for the rows, or nearly where none does exactly."""
+        return rows
+
+    def parameters(self, n_features: int) -> dict[str, Tensor]:
         """Return the start values of what the loss itself learns, by name."""
         return {}
 
@@ -48,12 +52,11 @@ class ReconstructionLoss(Specification):
         pre_activations: Tensor,
         rows: Tensor,
         parameters: Mapping[str, Tensor] = NO_PARAMETERS,
-        workspace: Workspace | None = None,  # noqa: ARG002 - for losses in closed form
+        workspace: Workspace | None = None,
     ) -> Tensor:
         """Return the mean loss of the rows, a scalar; what training minimises.
 
-        With a workspace, ``pre_activations`` may be overwritten: they must come from an operation that
-        does not need its result for its own gradient, as linear and convolutional layers do not.
+        With a workspace, ``pre_activations`` may be overwritten where nothing needs them any more.
         """
         return self.per_row(pre_activations, rows, parameters).mean()
 
@@ -96,8 +99,15 @@ class ClosedFormLoss(ReconstructionLoss):
         """Return the mean loss of the rows, a scalar; with a workspace, by the closed form."""
         if workspace is None or not (torch.is_grad_enabled() and pre_activations.requires_grad):
             return super().batch_mean(pre_activations, rows, parameters)
+        if not _is_expendable(pre_activations):
+            pre_activations = pre_activations.clone()
         mean: Tensor = _BatchMean.apply(pre_activations, rows, self, workspace)  # type: ignore[no-untyped-call]
         return mean
+
+
+def _is_expendable(tensor: Tensor) -> bool:
+    """Return whether nothing needs the tensor's values any more: a linear layer made it."""
+    return tensor.grad_fn is not None and tensor.grad_fn.name() in {"AddmmBackward0", "ConvolutionBackward0"}
 
 
 class _BatchMean(torch.autograd.Function):
@@ -141,6 +151,10 @@ class BinaryCrossEntropy(ClosedFormLoss):
         """Return probabilities."""
         return torch.sigmoid(pre_activations)
 
+    def inverse_link(self, rows: Tensor) -> Tensor:
+        """Return log-odds, as if no probability were beyond 1 in 100."""
+        return torch.logit(rows, eps=0.01)
+
     def per_row(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
     ) -> Tensor:
@@ -172,7 +186,7 @@ class SquaredError(ClosedFormLoss):
         """Return the squared error of each row."""
         return (pre_activations - rows).square().sum(1)
 
-    def value_and_gradient(self, pre_activations: Tensor, rows: Tensor, scratch: Tensor) -> Tensor:  # noqa: ARG002
+    def value_and_gradient(self, pre_activations: Tensor, rows: Tensor, scratch: Tensor) -> Tensor:
         """Return the summed squared error; the gradient is 2 (z - x)."""
         flat = pre_activations.sub_(rows).flatten()
         value = torch.dot(flat, flat)
@@ -225,7 +239,7 @@ class Huber(ClosedFormLoss):
         """Return Huber's loss of each row."""
         return functional.huber_loss(pre_activations, rows, reduction="none", delta=self.delta).sum(1)
 
-    def value_and_gradient(self, pre_activations: Tensor, rows: Tensor, scratch: Tensor) -> Tensor:  # noqa: ARG002
+    def value_and_gradient(self, pre_activations: Tensor, rows: Tensor, scratch: Tensor) -> Tensor:
         """Return the summed loss; the gradient is the error clipped to [-delta, delta]."""
         value = functional.huber_loss(pre_activations, rows, reduction="sum", delta=self.delta)
         pre_activations.sub_(rows).clamp_(-self.delta, self.delta)

@@ -47,7 +47,7 @@ class EarlyStopping(Callback):
         self._best_epoch = 0
         self._weights: dict[str, Tensor] = {}
 
-    def on_training_start(self, state: TrainingState) -> None:  # noqa: ARG002
+    def on_training_start(self, state: TrainingState) -> None:
         """Forget an earlier training."""
         self._best, self._best_epoch, self._weights = math.inf, 0, {}
 
@@ -114,7 +114,7 @@ class ProgressBar(Callback):
                 losses += f"  validation {row['validation_loss']:.4g}"
             self._progress.update(self._task, epoch=min(state.epoch + 1, state.epochs), losses=losses)
 
-    def on_training_end(self, state: TrainingState) -> None:  # noqa: ARG002
+    def on_training_end(self, state: TrainingState) -> None:
         """Take the bar away."""
         if self._progress is not None:
             self._progress.stop()

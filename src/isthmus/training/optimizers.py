@@ -45,8 +45,8 @@ class Optimizer(Specification):
 
 
 @dataclass(frozen=True)
-class Adam(Optimizer):
-    """Adam. Weight decay is added to the gradient; :class:`AdamW` decouples it.
+class _AdamFamily(Optimizer):
+    """What Adam and AdamW share.
 
     Parameters
     ----------
@@ -54,36 +54,24 @@ class Adam(Optimizer):
         Decay of the running means of the gradient and of its square.
     epsilon : float, default=1e-8
         Added to the denominator.
-
-    References
-    ----------
-    D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR, 2015.
     """
 
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
-    name: ClassVar[str] = "adam"
 
     def __post_init__(self) -> None:
         self._check_shares("beta1", "beta2")
         self._check_epsilon(self.epsilon)
 
-    def learning_rate(self, n_features: int, n_layers: int) -> float:  # noqa: ARG002
+    def learning_rate(self, n_features: int, n_layers: int) -> float:
         """Return 0.02 for a single layer, less for a deep network."""
         return 0.02 / math.sqrt(n_layers)
 
-    def build(
-        self, parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float
-    ) -> torch.optim.Optimizer:
-        """Return torch's fused Adam."""
-        return torch.optim.Adam(parameters, **self._arguments(learning_rate, weight_decay))
-
     def _arguments(self, learning_rate: float, weight_decay: float) -> dict[str, Any]:
-        betas = (self.beta1, self.beta2)
         return {
             "lr": learning_rate,
-            "betas": betas,
+            "betas": (self.beta1, self.beta2),
             "eps": self.epsilon,
             "weight_decay": weight_decay,
             "fused": True,
@@ -91,8 +79,26 @@ class Adam(Optimizer):
 
 
 @dataclass(frozen=True)
-class AdamW(Adam):
-    """Adam with decoupled weight decay.
+class Adam(_AdamFamily):
+    """Adam. Weight decay is added to the gradient; :class:`AdamW` decouples it.
+
+    References
+    ----------
+    D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR, 2015.
+    """
+
+    name: ClassVar[str] = "adam"
+
+    def build(
+        self, parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float
+    ) -> torch.optim.Optimizer:
+        """Return torch's fused Adam."""
+        return torch.optim.Adam(parameters, **self._arguments(learning_rate, weight_decay))
+
+
+@dataclass(frozen=True)
+class AdamW(_AdamFamily):
+    """Adam with decoupled weight decay; the parameters are those of :class:`Adam`.
 
     References
     ----------
@@ -135,7 +141,8 @@ class SGD(Optimizer):
 
     def learning_rate(self, n_features: int, n_layers: int) -> float:
         """Return a rate that a loss summed over ``n_features`` bears."""
-        return 1.0 / (n_features + 20) / math.sqrt(n_layers)
+        # Momentum adds up 1 / (1 - momentum) steps; at 0.9 the numerator is 1.
+        return math.sqrt(10 * (1 - self.momentum)) / (n_features + 20) / math.sqrt(n_layers)
 
     def build(
         self, parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float
@@ -179,7 +186,7 @@ class RMSprop(Optimizer):
         self._check_shares("decay", "momentum")
         self._check_epsilon(self.epsilon)
 
-    def learning_rate(self, n_features: int, n_layers: int) -> float:  # noqa: ARG002
+    def learning_rate(self, n_features: int, n_layers: int) -> float:
         """Return 0.005 for a single layer, less for a deep network."""
         return 0.005 / math.sqrt(n_layers)
 
@@ -217,7 +224,7 @@ class Adagrad(Optimizer):
     def __post_init__(self) -> None:
         self._check_epsilon(self.epsilon)
 
-    def learning_rate(self, n_features: int, n_layers: int) -> float:  # noqa: ARG002
+    def learning_rate(self, n_features: int, n_layers: int) -> float:
         """Return 0.1 for a single layer, less for a deep network."""
         return 0.1 / math.sqrt(n_layers)
 
@@ -259,7 +266,7 @@ class Adadelta(Optimizer):
         self._check_shares("decay")
         self._check_epsilon(self.epsilon)
 
-    def learning_rate(self, n_features: int, n_layers: int) -> float:  # noqa: ARG002
+    def learning_rate(self, n_features: int, n_layers: int) -> float:
         """Return 1.0, the paper's."""
         return 1.0
 

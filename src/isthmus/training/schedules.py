@@ -37,7 +37,7 @@ class Constant(Schedule):
 
     name: ClassVar[str] = "constant"
 
-    def factor(self, progress: float, losses: Sequence[float]) -> float:  # noqa: ARG002
+    def factor(self, progress: float, losses: Sequence[float]) -> float:
         """Return 1."""
         return 1.0
 
@@ -62,7 +62,7 @@ class Cosine(Schedule):
     def __post_init__(self) -> None:
         check_number(self.final, parameter="final", owner="Cosine", minimum=0, maximum=1)
 
-    def factor(self, progress: float, losses: Sequence[float]) -> float:  # noqa: ARG002
+    def factor(self, progress: float, losses: Sequence[float]) -> float:
         """Return the point on the cosine."""
         return _glide(1.0, self.final, progress)
 
@@ -97,7 +97,7 @@ class OneCycle(Schedule):
         for setting in ("warmup", "start", "final"):
             check_number(getattr(self, setting), parameter=setting, owner="OneCycle", minimum=0, maximum=1)
 
-    def factor(self, progress: float, losses: Sequence[float]) -> float:  # noqa: ARG002
+    def factor(self, progress: float, losses: Sequence[float]) -> float:
         """Return the point on the cycle."""
         if progress < self.warmup:
             return _glide(self.start, 1.0, progress / self.warmup)
@@ -131,7 +131,7 @@ class ReduceOnPlateau(Schedule):
         check_integer(self.patience, parameter="patience", owner=owner, minimum=1)
         check_number(self.tolerance, parameter="tolerance", owner=owner, minimum=0)
 
-    def factor(self, progress: float, losses: Sequence[float]) -> float:  # noqa: ARG002
+    def factor(self, progress: float, losses: Sequence[float]) -> float:
         """Return the reductions so far, found again from the losses."""
         factor, best, waited = 1.0, math.inf, 0
         for loss in losses:

@@ -1,4 +1,4 @@
-"""What the tests share: the device, the threads, and the digits."""
+"""What tests and doctests share: the device, the threads, and the digits."""
 
 from __future__ import annotations
 
