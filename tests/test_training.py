@@ -158,9 +158,14 @@ def test_settings_arrive_in_torch(optimizer):
 
 def test_adadelta_means_one_by_one():
     optimizer = Adadelta()
-    assert optimizer.learning_rate(784, 1) == optimizer.learning_rate(3, 5) == 1.0
+    assert (
+        optimizer.learning_rate(784, 1, bounded=True) == optimizer.learning_rate(3, 5, bounded=False) == 1.0
+    )
     weight = nn.Parameter(torch.ones(1))
-    assert optimizer.build([weight], optimizer.learning_rate(784, 1), 0.0).param_groups[0]["lr"] == 1.0
+    assert (
+        optimizer.build([weight], optimizer.learning_rate(784, 1, bounded=True), 0.0).param_groups[0]["lr"]
+        == 1.0
+    )
     X = np.random.default_rng(0).normal(size=(40, 4))
     model = Autoencoder(2, optimizer="adadelta", schedule="constant", epochs=1, random_state=0).fit(X)
     assert model.history_[0]["learning_rate"] == 1.0

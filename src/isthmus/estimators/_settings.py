@@ -124,7 +124,7 @@ def settings_for(
         penalty=penalty,
         optimizer=optimizer,
         learning_rate=(
-            optimizer.learning_rate(n_features, len(hidden_layers) + 1)
+            optimizer.learning_rate(n_features, len(hidden_layers) + 1, bounded=loss.unit_interval)
             if parameters["learning_rate"] == "auto"
             else number("learning_rate", minimum=0, open_minimum=True)
         ),
