@@ -13,11 +13,9 @@ from cyclopts import App, CycloptsError
 from rich.console import Console
 
 from isthmus import __version__
-from isthmus.cli.console import failure, last_words
+from isthmus.cli.console import INTERRUPTED, failure, last_words
 
 __all__ = ["app", "main"]
-
-INTERRUPTED = 130
 
 app = App(
     name="isthmus",

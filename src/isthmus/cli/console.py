@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 BAD_INPUT = 2
+INTERRUPTED = 130
 
 
 def failure(message: str, code: int = BAD_INPUT) -> int:

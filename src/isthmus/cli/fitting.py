@@ -17,14 +17,13 @@ from docstring_parser import parse
 
 from isthmus import comparison
 from isthmus._checks import check_choice
-from isthmus.cli.console import note, print_json, print_lines, readable
+from isthmus.cli.console import INTERRUPTED, note, print_json, print_lines, readable
 from isthmus.cli.inputs import read_rows, rows_for
 from isthmus.errors import TrainingInterruptedWarning
 from isthmus.estimators import ESTIMATORS, Autoencoder, BaseAutoencoder
 from isthmus.persistence import check_target
 from isthmus.training import ProgressBar
 
-INTERRUPTED = 130
 #: Parameters that are no options: they hold objects, or the command has its own way.
 NOT_OPTIONS = ("callbacks", "verbose")
 MODELS: Mapping[str, type[BaseAutoencoder]] = {
@@ -139,10 +138,6 @@ def _describe(
 ) -> dict[str, Any]:
     last = estimator.history_[-1]
     later = [row["seconds"] for row in estimator.history_[1:]] or [last["seconds"]]
-    training = {name: last[name] for name in last if not name.startswith("validation_")}
-    held_out = {
-        name.removeprefix("validation_"): last[name] for name in last if name.startswith("validation_")
-    }
     return {
         "model": type(estimator).__name__,
         "output": output,
@@ -150,10 +145,10 @@ def _describe(
         "epochs": estimator.n_epochs_,
         "seconds": seconds,
         "seconds_per_epoch": statistics.median(later),
-        "train": {"loss": training["loss"], **_numbers(estimator, rows)},
+        "train": {"loss": last["loss"], **_numbers(estimator, rows)},
         "validation": None
         if validation is None
-        else {"loss": held_out["loss"], **_numbers(estimator, validation)},
+        else {"loss": last["validation_loss"], **_numbers(estimator, validation)},
         "dead": np.flatnonzero(estimator.code_usage_ == 0).tolist(),
     }
 

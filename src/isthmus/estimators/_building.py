@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from isthmus._device import as_tensor
 from isthmus.bottlenecks import PlainBottleneck
 from isthmus.estimators._assembly import Assembly
-from isthmus.estimators._rows import Rows, flatten
+from isthmus.estimators._rows import Rows
 from isthmus.estimators._scaling import Scaling
 from isthmus.estimators._settings import Settings
 from isthmus.networks import DenseNetwork, activation
@@ -39,7 +39,7 @@ def build_assembly(
 
 def scale_rows(rows: Rows, scaling: Scaling) -> torch.Tensor:
     """Return scaled rows on the CPU, in their own precision; not a copy where nothing changes."""
-    tensor = as_tensor(flatten(rows))
+    tensor = as_tensor(rows)
     return tensor if scaling.trivial else copy.deepcopy(scaling).cpu()(tensor)
 
 
