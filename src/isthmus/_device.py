@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -41,3 +45,34 @@ def as_tensor(array: NDArray[np.floating]) -> Tensor:
     tensor = torch.from_numpy(alias.reshape(array.shape))
     tensor._isthmus_owner = array  # type: ignore[attr-defined]  # the memory must outlive the tensor
     return tensor
+
+
+@contextmanager
+def fair_threads() -> Iterator[None]:
+    """Use no more threads than the processor time that a container is given.
+
+    torch counts the cores of the machine. Where a container gets the time of fewer, the threads that
+    wait for each other after every product wait for those that may not run.
+    """
+    before, allowed = torch.get_num_threads(), _cores_of_container()
+    if allowed is None or allowed >= before:
+        yield
+        return
+    torch.set_num_threads(allowed)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _cores_of_container(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Return the cores' worth of time that a Linux control group grants, or None for no limit."""
+    try:
+        if (root / "cpu.max").exists():
+            quota, period = (root / "cpu.max").read_text().split()
+        else:
+            quota = (root / "cpu/cpu.cfs_quota_us").read_text()
+            period = (root / "cpu/cpu.cfs_period_us").read_text()
+        return max(1, math.floor(int(quota) / int(period))) if int(quota) > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):
+        return None

@@ -15,12 +15,14 @@ written for scikit-learn keeps working::
 
     IsthmusWarning               (UserWarning)
      ├── DeadCodeWarning         code units that carry nothing
+     ├── DeviceMemoryWarning     the rows do not fit into the device's memory; training is slower
      └── TrainingInterruptedWarning   Ctrl-C during fit; the weights so far are kept
 """
 
 __all__ = [
     "DataError",
     "DeadCodeWarning",
+    "DeviceMemoryWarning",
     "DivergenceError",
     "DownloadError",
     "InvalidParameterError",
@@ -76,6 +78,10 @@ class IsthmusWarning(UserWarning):
 
 class DeadCodeWarning(IsthmusWarning):
     """Some code units carry no information about any training row."""
+
+
+class DeviceMemoryWarning(IsthmusWarning):
+    """The training rows did not fit into the device's memory and are sent there batch by batch."""
 
 
 class TrainingInterruptedWarning(IsthmusWarning):

@@ -95,7 +95,7 @@ class ReconstructionObjective:
 
     loss: ReconstructionLoss
     penalty: Penalty | None = None
-    workspace: Workspace = field(default_factory=Workspace)
+    workspace: Workspace | None = field(default_factory=Workspace)
 
     def __call__(self, network: nn.Module, rows: Tensor) -> dict[str, Tensor]:
         """Return the terms; ``"loss"`` is their sum."""

@@ -27,18 +27,21 @@ from isthmus.errors import (
     TrainingInterruptedWarning,
 )
 from isthmus.estimators import _saving
-from isthmus.estimators._assembly import Assembly, Decoder, Encoder, ReconstructionObjective
-from isthmus.estimators._building import build_assembly, in_unit_interval, scale_rows, seed_of
-from isthmus.estimators._inference import apply_in_blocks, code_usage, loss_of_rows
+from isthmus.estimators._assembly import Assembly, Decoder, Encoder
+from isthmus.estimators._building import build_assembly, mean_of, seed_of, store_rows, within_unit_interval
+from isthmus.estimators._inference import (
+    apply_in_blocks,
+    code_usage,
+    explained_variance,
+    loss_of_rows,
+    scaled_range,
+)
 from isthmus.estimators._rows import Rows, check_codes, check_rows, shape_of_rows
 from isthmus.estimators._scaling import Scaling, learn_scaling
 from isthmus.estimators._settings import PARTS, Settings, check_callbacks, settings_for
-from isthmus.training import Constant, EarlyStopping, ProgressBar, ResidentBatches
-from isthmus.training import fit as train
-from isthmus.training.state import History
+from isthmus.estimators._trainer import Trainer
+from isthmus.training import Constant, EarlyStopping, History, ProgressBar, StoredRows
 
-#: Rows of a validation pass at a time.
-VALIDATION_BATCH = 1024
 #: ``partial_fit`` has no end to anneal towards, so it goes at a share of the peak rate throughout.
 PARTIAL_FIT_RATE = 0.1
 
@@ -55,6 +58,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     n_epochs_: int
     best_epoch_: int | None
     loss_: float
+    engine_: dict[str, Any]
     n_features_in_: int
     _assembly: Assembly
 
@@ -79,6 +83,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         validation_fraction: float | None = None,
         patience: int | None = 10,
         device: str = "auto",
+        precision: str = "auto",
+        compile: bool | str = "auto",
         callbacks: Any = None,
         random_state: Any = None,
         verbose: bool = False,
@@ -101,6 +107,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.device = device
+        self.precision = precision
+        self.compile = compile
         self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose
@@ -134,13 +142,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             self.input_shape_ = shape_of_rows(given, X.shape[1])
             seed = seed_of(self.random_state)
             X, held_out = self._split(X, validation_data, seed)
-            scaled = self._set_up(X, given, seed)
-            validation = None if held_out is None else self._scaled(held_out, "validation_data")
-            history = self._train(scaled, validation, seed)
+            stored = self._set_up(X, given, seed)
+            validation = None if held_out is None else self._stored(held_out, "validation_data")
+            history = self._train(stored, validation, seed)
         self.history_ = history.rows
         self.n_epochs_ = len(history.rows)
         self.best_epoch_ = history.best_epoch
-        self._describe_codes(scaled)
+        self._describe_codes(stored)
         if history.interrupted:
             kept = f"weights of epoch {history.best_epoch}" if history.best_epoch else "weights so far"
             warnings.warn(
@@ -174,28 +182,24 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if first:
             self.input_shape_ = shape_of_rows(given, X.shape[1])
             self.history_, self.n_epochs_, self.best_epoch_ = [], 0, None
-            scaled = self._set_up(X, given, seed_of(self.random_state))
+            stored = self._set_up(X, given, seed_of(self.random_state))
         else:
-            scaled = self._scaled(X, "X")
-        if not hasattr(self, "_optimizer"):
+            stored = self._stored(X, "X")
+        if not hasattr(self, "_trainer"):
             rate = self.settings_.learning_rate * PARTIAL_FIT_RATE
-            self._optimizer = self.settings_.optimizer.build(
-                self._assembly.parameters(), rate, self.settings_.weight_decay
-            )
-        history = train(
-            self._assembly,
-            self._objective(),
-            ResidentBatches(scaled, self.settings_.batch_size, seed=self._seed + self.n_epochs_),
-            optimizer=self._optimizer,
+            self._trainer = Trainer(self._assembly, self.settings_, rate)
+        history = self._trainer.train(
+            stored,
+            seed=self._seed + self.n_epochs_,
             schedule=Constant(),
             epochs=1,
-            gradient_clipping=self.settings_.gradient_clipping,
             callbacks=check_callbacks(self.callbacks, type(self).__name__),
         )
+        self.engine_ = self._trainer.engine
         self.n_epochs_ += 1
         self.best_epoch_ = None
         self.history_ += [{**history.rows[0], "epoch": self.n_epochs_}]
-        self._describe_codes(scaled, warn=False)
+        self._describe_codes(stored, warn=False)
         return self
 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
@@ -269,14 +273,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         score : float
         """
         check_is_fitted(self)
-        rows = check_rows(self, X, reset=False)
-        scaled = scale_rows(rows, self.encoder_.scaling).double()
-        copies = scale_rows(self._decode(self._encode(rows)), self.encoder_.scaling).double()
-        unexplained = float((scaled - copies).square().sum())
-        total = float((scaled - scaled.mean(0)).square().sum())
-        if total == 0:
-            return 1.0 if unexplained == 0 else -math.inf if len(rows) > 1 else math.nan
-        return 1 - unexplained / total
+        return explained_variance(self.encoder_, self.decoder_, check_rows(self, X, reset=False))
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return how well each row is reconstructed: minus its loss; the lowest rows are anomalies.
@@ -293,8 +290,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             squared units for squared error.
         """
         check_is_fitted(self)
-        scaled = self._scaled(check_rows(self, X, reset=False), "X", single=False)
-        return -loss_of_rows(self._assembly, self.settings_.loss, scaled)
+        rows = check_rows(self, X, reset=False)
+        self._refuse_outside(*scaled_range(self.encoder_, rows), "X")
+        return -loss_of_rows(self._assembly, self.encoder_, self.settings_.loss, rows)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the fitted model to a folder: ``config.json`` and ``model.safetensors``.
@@ -394,8 +392,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         order = np.random.default_rng(seed).permutation(len(X))
         return X[np.sort(order[n_held_out:])], X[np.sort(order[:n_held_out])]
 
-    def _set_up(self, X: Rows, given: ArrayLike, seed: int) -> torch.Tensor:
-        """Decide the settings, build the network, and return the scaled rows on the device."""
+    def _set_up(self, X: Rows, given: ArrayLike, seed: int) -> StoredRows:
+        """Decide the settings, build the network, and return the scaled rows."""
         owner = type(self).__name__
         check_flag(self.verbose, parameter="verbose", owner=owner)
         device = choose_device(self.device, owner)
@@ -403,7 +401,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         scaling = learn_scaling(
             X, self.scale, images=len(self.input_shape_) > 1, bytes_=is_bytes, owner=owner
         )
-        scaled = scale_rows(X, scaling).float()
+        stored = store_rows(X, scaling)
+        low, high = stored.range()
         # Limits learnt from the training rows do not hold for others, which the cross-entropy must not
         # meet; that of bytes does.
         limits_known = scaling.trivial or (is_bytes and self.scale in {"auto", "range"})
@@ -412,17 +411,17 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             owner,
             n_rows=len(X),
             n_features=X.shape[1],
-            unit_interval=limits_known and in_unit_interval(scaled),
+            unit_interval=limits_known and within_unit_interval(low, high),
         )
         generator = torch.Generator().manual_seed(seed)
         assembly = build_assembly(settings, self.input_shape_, generator)
-        mean = scaled.mean(0, dtype=torch.float64).float()
+        mean = mean_of(stored)
         assembly.network.start_at(mean, settings.loss.inverse_link(mean))
         self._install(settings, assembly, scaling, device)
         self._seed = seed
-        self.__dict__.pop("_optimizer", None)
-        self._refuse_outside(scaled, "X")
-        return scaled.to(device)
+        self.__dict__.pop("_trainer", None)
+        self._refuse_outside(low, high, "X")
+        return stored
 
     def _install(
         self, settings: Settings, assembly: Assembly, scaling: Scaling, device: torch.device
@@ -434,7 +433,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.encoder_ = Encoder(scaling, assembly.network.encoder, assembly.bottleneck).eval()
         self.decoder_ = Decoder(assembly.network.decoder, settings.loss, scaling).eval()
 
-    def _train(self, rows: torch.Tensor, validation: torch.Tensor | None, seed: int) -> History:
+    def _train(self, rows: StoredRows, validation: StoredRows | None, seed: int) -> History:
         settings = self.settings_
         callbacks = check_callbacks(self.callbacks, type(self).__name__)
         if validation is not None and settings.patience is not None:
@@ -443,27 +442,22 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             callbacks.insert(0, EarlyStopping(settings.patience))
         if self.verbose:
             callbacks.append(ProgressBar(type(self).__name__))
-        return train(
-            self._assembly,
-            self._objective(),
-            ResidentBatches(rows, settings.batch_size, seed),
-            optimizer=settings.optimizer.build(
-                self._assembly.parameters(), settings.learning_rate, settings.weight_decay
-            ),
+        trainer = Trainer(self._assembly, settings, settings.learning_rate)
+        history = trainer.train(
+            rows,
+            seed=seed,
             schedule=settings.schedule,
             epochs=settings.epochs,
-            validation=None if validation is None else ResidentBatches(validation, VALIDATION_BATCH, None),
-            gradient_clipping=settings.gradient_clipping,
+            validation=validation,
             callbacks=callbacks,
         )
+        self.engine_ = trainer.engine
+        return history
 
-    def _objective(self) -> ReconstructionObjective:
-        return ReconstructionObjective(self.settings_.loss, self.settings_.penalty)
-
-    def _describe_codes(self, scaled: torch.Tensor, *, warn: bool = True) -> None:
+    def _describe_codes(self, stored: StoredRows, *, warn: bool = True) -> None:
         """Set what is known after training: the last loss, and how much each code unit is used."""
         self.loss_ = self.history_[(self.best_epoch_ or self.n_epochs_) - 1]["loss"]
-        self.code_usage_ = code_usage(self._assembly, scaled)
+        self.code_usage_ = code_usage(self._assembly, stored)
         dead = np.flatnonzero(self.code_usage_ == 0)
         if warn and len(dead):
             warnings.warn(
@@ -481,16 +475,16 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _decode(self, codes: Rows) -> Rows:
         return apply_in_blocks(self.decoder_, codes, math.prod(self.input_shape_))
 
-    def _scaled(self, X: Rows, argument: str, *, single: bool = True) -> torch.Tensor:
-        """Return later rows on the model's device, scaled as the training rows were."""
-        scaled = scale_rows(X, self.encoder_.scaling)
-        self._refuse_outside(scaled, argument)
-        return (scaled.float() if single else scaled).to(self.encoder_.scaling.offset.device)
+    def _stored(self, X: Rows, argument: str) -> StoredRows:
+        """Return later rows as training keeps them, scaled as the first ones were."""
+        stored = store_rows(X, self.encoder_.scaling)
+        self._refuse_outside(*stored.range(), argument)
+        return stored
 
-    def _refuse_outside(self, scaled: torch.Tensor, argument: str) -> None:
-        if self.settings_.loss.unit_interval and not in_unit_interval(scaled):
+    def _refuse_outside(self, low: float, high: float, argument: str) -> None:
+        if self.settings_.loss.unit_interval and not within_unit_interval(low, high):
             raise DataError(
-                f"{argument} of {type(self).__name__} has (scaled) values from {float(scaled.min()):.4g} to "
-                f"{float(scaled.max()):.4g}, but loss={self.settings_.loss.name!r} is defined only between 0 and 1. "
-                "Use loss='mse', or scale='minmax' when fitting."
+                f"{argument} of {type(self).__name__} has (scaled) values from {low:.4g} to {high:.4g}, but "
+                f"loss={self.settings_.loss.name!r} is defined only between 0 and 1. Use loss='mse', or "
+                "scale='minmax' when fitting."
             )

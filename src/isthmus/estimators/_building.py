@@ -14,10 +14,11 @@ from sklearn.utils import check_random_state
 from isthmus._device import as_tensor
 from isthmus.bottlenecks import PlainBottleneck
 from isthmus.estimators._assembly import Assembly
-from isthmus.estimators._rows import Rows
+from isthmus.estimators._rows import BLOCK_ROWS, Rows
 from isthmus.estimators._scaling import Scaling
 from isthmus.estimators._settings import Settings
 from isthmus.networks import DenseNetwork, activation
+from isthmus.training import StoredRows
 
 
 def build_assembly(
@@ -37,15 +38,31 @@ def build_assembly(
     return Assembly(network, bottleneck, settings.loss.parameters(math.prod(input_shape)))
 
 
-def scale_rows(rows: Rows, scaling: Scaling) -> torch.Tensor:
-    """Return scaled rows on the CPU, in their own precision; not a copy where nothing changes."""
+def store_rows(rows: Rows, scaling: Scaling) -> StoredRows:
+    """Return scaled rows as training keeps them: bytes as they are where one division scales them."""
     tensor = as_tensor(rows)
-    return tensor if scaling.trivial else copy.deepcopy(scaling).cpu()(tensor)
+    if tensor.dtype == torch.uint8 and len(scaling.unit) == 1 and not scaling.offset.any():
+        return StoredRows(tensor, float(scaling.unit))
+    return StoredRows(scale_rows(tensor, scaling).float())
 
 
-def in_unit_interval(rows: torch.Tensor) -> bool:
-    low, high = torch.aminmax(rows)
-    return bool(low >= 0) and bool(high <= 1)
+def scale_rows(rows: torch.Tensor, scaling: Scaling) -> torch.Tensor:
+    """Return scaled rows on the CPU, in their own precision (bytes: single); no copy where nothing changes."""
+    rows = rows.float() if rows.dtype == torch.uint8 else rows
+    return rows if scaling.trivial else copy.deepcopy(scaling).cpu()(rows)
+
+
+def mean_of(rows: StoredRows) -> torch.Tensor:
+    """Return the mean row, summed in double precision."""
+    total = torch.zeros(rows.values.shape[1], dtype=torch.float64)
+    for block in rows.blocks(BLOCK_ROWS):
+        total += block.sum(0, dtype=torch.float64)
+    return (total / len(rows)).float()
+
+
+def within_unit_interval(low: float, high: float) -> bool:
+    """Return whether values of this range may be probabilities."""
+    return low >= 0 and high <= 1
 
 
 def seed_of(random_state: Any) -> int:

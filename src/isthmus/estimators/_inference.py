@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -11,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from isthmus._device import as_tensor
-from isthmus.estimators._assembly import Assembly
-from isthmus.estimators._rows import BLOCK_ROWS, Rows
+from isthmus.estimators._assembly import Assembly, Decoder, Encoder
+from isthmus.estimators._rows import BLOCK_ROWS, Rows, precision_of
 from isthmus.objectives import ReconstructionLoss
+from isthmus.training import StoredRows
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -28,38 +31,76 @@ def apply_in_blocks(module: nn.Module, rows: Rows, n_outputs: int) -> Rows:
     Double-precision rows are computed in double precision with the same weights, so that a result
     hardly depends on the rows around it.
     """
-    parameter = next(module.parameters())
-    source = as_tensor(rows)
-    module = _in_precision(module, source.dtype)
-    outputs = np.empty((len(rows), n_outputs), dtype=rows.dtype)
-    for start in range(0, len(rows), BLOCK_ROWS):
-        block = source[start : start + BLOCK_ROWS].to(parameter.device)
-        outputs[start : start + BLOCK_ROWS] = module(block).cpu().numpy()
+    outputs = np.empty((len(rows), n_outputs), dtype=precision_of(rows))
+    target = torch.from_numpy(outputs)
+    module = _in_precision(module, target.dtype)
+    for start, block in _blocks(module, rows):
+        target[start : start + BLOCK_ROWS].copy_(module(block))
     return outputs
+
+
+@torch.inference_mode()
+def loss_of_rows(
+    assembly: Assembly, encoder: Encoder, loss: ReconstructionLoss, rows: Rows
+) -> NDArray[np.float64]:
+    """Return the reconstruction loss of each row, shape (n,), in the precision of the rows."""
+    losses = np.empty(len(rows))
+    assembly = _in_precision(assembly, getattr(torch, precision_of(rows).name))
+    for start, block in _blocks(assembly, rows):
+        scaled = encoder.scaling(block)
+        part = loss.per_row(assembly(scaled)[0], scaled, assembly.learnt())
+        losses[start : start + BLOCK_ROWS] = part.double().cpu().numpy()
+    return losses
+
+
+@torch.inference_mode()
+def explained_variance(encoder: Encoder, decoder: Decoder, rows: Rows) -> float:
+    """Return the share of the variance of the scaled rows that their reconstruction explains."""
+    precision = getattr(torch, precision_of(rows).name)
+    encoder, decoder = _in_precision(encoder, precision), _in_precision(decoder, precision)
+    scaling = encoder.scaling
+    mean = sum(scaling(block).sum(0, dtype=torch.float64) for _, block in _blocks(encoder, rows)) / len(rows)
+    unexplained = total = 0.0
+    for _, block in _blocks(encoder, rows):
+        scaled = scaling(block).double()
+        copies = scaling(decoder(encoder(block))).double()
+        unexplained += float((scaled - copies).square().sum())
+        total += float((scaled - mean).square().sum())
+    if total == 0:
+        return 1.0 if unexplained == 0 else -math.inf if len(rows) > 1 else math.nan
+    return 1 - unexplained / total
+
+
+@torch.inference_mode()
+def code_usage(assembly: Assembly, rows: StoredRows) -> NDArray[np.float64]:
+    """Return for each code unit the share of rows in which it is not zero; 0 if it never changes."""
+    device = next(assembly.parameters()).device
+    sample = rows.every(max(len(rows) // USAGE_ROWS, 1))
+    codes = torch.cat([assembly(block.to(device))[1] for block in sample.blocks(BLOCK_ROWS)])
+    low, high = torch.aminmax(codes, dim=0)
+    constant = high - low <= 1e-6 * torch.maximum(low.abs(), high.abs())
+    share = (codes != 0).double().mean(0).masked_fill(constant, 0.0)
+    return np.asarray(share.cpu().numpy())
+
+
+def scaled_range(encoder: Encoder, rows: Rows) -> tuple[float, float]:
+    """Return the least and the greatest scaled value."""
+    low, high = math.inf, -math.inf
+    for _, block in _blocks(encoder, rows):
+        ends = [float(end) for end in torch.aminmax(encoder.scaling(block))]
+        low, high = min(low, ends[0]), max(high, ends[1])
+    return low, high
+
+
+def _blocks(module: nn.Module, rows: Rows) -> Iterator[tuple[int, Tensor]]:
+    """Yield blocks of floating rows on the module's device, each with the number of its first row."""
+    device, precision = next(module.parameters()).device, getattr(torch, precision_of(rows).name)
+    source = as_tensor(rows)
+    for start in range(0, len(rows), BLOCK_ROWS):
+        yield start, source[start : start + BLOCK_ROWS].to(device, precision)
 
 
 def _in_precision(module: Module, dtype: torch.dtype) -> Module:
     if next(module.parameters()).dtype == dtype:
         return module
     return copy.deepcopy(module).to(dtype)
-
-
-@torch.inference_mode()
-def loss_of_rows(assembly: Assembly, loss: ReconstructionLoss, rows: Tensor) -> NDArray[np.float64]:
-    """Return the reconstruction loss of each scaled row, shape (n,), in the precision of the rows."""
-    assembly = _in_precision(assembly, rows.dtype)
-    blocks = [
-        loss.per_row(assembly(block)[0], block, assembly.learnt()) for block in torch.split(rows, BLOCK_ROWS)
-    ]
-    return np.asarray(torch.cat(blocks).double().cpu().numpy())
-
-
-@torch.inference_mode()
-def code_usage(assembly: Assembly, rows: Tensor) -> NDArray[np.float64]:
-    """Return for each code unit the share of rows in which it is not zero; 0 if it never changes."""
-    step = max(len(rows) // USAGE_ROWS, 1)
-    codes = torch.cat([assembly(block)[1] for block in torch.split(rows[::step], BLOCK_ROWS)])
-    low, high = torch.aminmax(codes, dim=0)
-    constant = high - low <= 1e-6 * torch.maximum(low.abs(), high.abs())
-    share = (codes != 0).double().mean(0).masked_fill(constant, 0.0)
-    return np.asarray(share.cpu().numpy())

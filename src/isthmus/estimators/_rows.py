@@ -12,7 +12,8 @@ from sklearn.utils.validation import check_array, validate_data
 
 from isthmus.errors import DataError
 
-Rows = NDArray[np.floating[Any]]
+#: Floating numbers or unsigned bytes.
+Rows = NDArray[Any]
 
 #: Rows passed through a network at a time: enough to keep the cores busy, little enough for the cache.
 BLOCK_ROWS = 2048
@@ -21,10 +22,11 @@ BLOCK_ROWS = 2048
 def check_rows(
     estimator: BaseEstimator, X: ArrayLike, *, reset: bool, min_rows: int = 1, argument: str = "X"
 ) -> Rows:
-    """Return ``X`` as C-ordered rows of float32 or float64, shape (n, features).
+    """Return ``X`` as C-ordered rows of float32, float64 or unsigned bytes, shape (n, features).
 
-    Images and other arrays of more than two dimensions are flattened behind the first one. Integers
-    of at most 16 bits become float32, other types that are not floating float64.
+    Images and other arrays of more than two dimensions are flattened behind the first one. Bytes stay
+    what they are, other integers of at most 16 bits become float32, and other types that are not
+    floating float64.
 
     Parameters
     ----------
@@ -44,7 +46,7 @@ def check_rows(
         estimator,
         flat,
         reset=reset,
-        dtype=_floating(flat),
+        dtype=_numbers(flat),
         order="C",
         ensure_min_samples=min_rows,
         ensure_all_finite=False,
@@ -96,6 +98,15 @@ def flatten(X: Any) -> Any:
         array = np.asarray(X)
         return array.reshape(len(array), math.prod(array.shape[1:]))
     return X
+
+
+def precision_of(rows: Rows) -> np.dtype[Any]:
+    """Return the type in which rows are computed with."""
+    return np.dtype(np.float32) if rows.dtype == np.uint8 else rows.dtype
+
+
+def _numbers(X: Any) -> Any:
+    return np.uint8 if getattr(X, "dtype", None) == np.uint8 else _floating(X)
 
 
 def _floating(X: Any) -> Any:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from isthmus._checks import check_choice, check_flag, check_integer, check_number, wrong_parameter
 from isthmus._specification import Part, Specification, resolve
@@ -21,6 +25,11 @@ PARTS: Mapping[str, Mapping[str, type[Specification]]] = {
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
 }
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+#: What torch.compile works with.
+COMPILERS = (os.environ.get("CXX", "c++"), "g++", "clang++")
 
 #: About how many steps a training takes when epochs="auto": the notebook's 50 epochs of MNIST.
 AUTO_STEPS = 12_000
@@ -51,6 +60,8 @@ class Settings:
     epochs: int
     batch_size: int
     patience: int | None
+    precision: str = "float32"
+    compile: bool | str = "auto"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON can hold them."""
@@ -142,6 +153,8 @@ def settings_for(
         ),
         batch_size=batch_size,
         patience=None if parameters["patience"] is None else integer("patience", minimum=1),
+        precision=_precision(parameters["precision"], owner),
+        compile=_compile(parameters["compile"], owner),
     )
 
 
@@ -179,6 +192,27 @@ def _n_components(value: object, owner: str, n_features: int, penalty: Penalty |
             "A wider code can simply copy its input; to use one, restrain it: SparseAutoencoder, or penalty='l1'.",
         )
     return n_components
+
+
+def _precision(value: object, owner: str) -> str:
+    chosen = check_choice(value, PRECISIONS, parameter="precision", owner=owner)
+    return "float32" if chosen == "auto" else chosen
+
+
+def _compile(value: object, owner: str) -> bool | str:
+    if value == "auto":
+        return "auto"
+    if not isinstance(value, (bool, np.bool_)):
+        raise InvalidTypeError(str(wrong_parameter(owner, "compile", "'auto', True or False", value)))
+    if value and not any(map(shutil.which, COMPILERS)):
+        raise wrong_parameter(
+            owner,
+            "compile",
+            "'auto' or False where there is no C++ compiler",
+            value,
+            "Or install one, such as g++.",
+        )
+    return bool(value)
 
 
 def _hidden_layers(value: object, owner: str) -> tuple[int, ...]:

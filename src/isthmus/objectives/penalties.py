@@ -61,11 +61,19 @@ class Penalty(Specification):
         else:
             first, *others = map(self.measure, weights)
             total = sum(others, start=first)
-        return total * (self.weight * (n_features if self.per == "feature" else 1))
+        return total * self.factor(n_features)
+
+    def factor(self, n_features: int) -> float:
+        """Return the weight beside the loss of a row."""
+        return self.weight * (n_features if self.per == "feature" else 1)
 
     @abstractmethod
     def measure(self, values: Tensor) -> Tensor:
         """Return the unweighted penalty of all values, summed."""
+
+    @abstractmethod
+    def slope(self, values: Tensor) -> Tensor:
+        """Return the derivative of `measure` with respect to each value."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,10 @@ class L1(Penalty):
         """Return the sum of absolute values."""
         return values.abs().sum()
 
+    def slope(self, values: Tensor) -> Tensor:
+        """Return the signs, 0 for 0."""
+        return values.sign()
+
 
 @dataclass(frozen=True)
 class L2(Penalty):
@@ -88,6 +100,10 @@ class L2(Penalty):
     def measure(self, values: Tensor) -> Tensor:
         """Return the sum of squares."""
         return values.square().sum()
+
+    def slope(self, values: Tensor) -> Tensor:
+        """Return twice the values."""
+        return 2 * values
 
 
 @dataclass(frozen=True)
@@ -114,6 +130,10 @@ class Elastic(Penalty):
     def measure(self, values: Tensor) -> Tensor:
         """Return the blend."""
         return self.l1_ratio * values.abs().sum() + (1 - self.l1_ratio) * values.square().sum()
+
+    def slope(self, values: Tensor) -> Tensor:
+        """Return the blend of both slopes."""
+        return self.l1_ratio * values.sign() + 2 * (1 - self.l1_ratio) * values
 
 
 PENALTIES = table(L1, L2, Elastic)

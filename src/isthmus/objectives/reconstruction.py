@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from isthmus._checks import check_choice, check_number
+from isthmus._kernels import Kernels
 from isthmus._specification import Specification, table
 
 NO_PARAMETERS: Mapping[str, Tensor] = {}
@@ -62,32 +63,56 @@ class ReconstructionLoss(Specification):
 
 
 class Workspace:
-    """Memory for intermediate results, kept from step to step: cache that stays warm."""
+    """What a training keeps from step to step: memory that stays warm in the cache, and compiled passes.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    kernels : Kernels, optional
+        Compiled functions, used where they fit.
+    """
+
+    def __init__(self, kernels: Kernels | None = None) -> None:
+        self.kernels = kernels
         self._buffer = torch.empty(0)
 
     def like(self, tensor: Tensor) -> Tensor:
         """Return a buffer of the tensor's shape, with anything in it; the next call returns it again."""
-        size = tensor.numel()
-        fits = self._buffer.dtype == tensor.dtype and self._buffer.device == tensor.device
+        return self.empty(tensor.shape, tensor.dtype, tensor.device)
+
+    def empty(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Return a buffer of this shape, with anything in it; the next call returns it again."""
+        size = math.prod(shape)
+        fits = self._buffer.dtype == dtype and self._buffer.device == device
         if not fits or self._buffer.numel() < size:
-            self._buffer = torch.empty(size, dtype=tensor.dtype, device=tensor.device)
-        return self._buffer[:size].view(tensor.shape)
+            self._buffer = torch.empty(size, dtype=dtype, device=device)
+        return self._buffer[:size].view(shape)
 
 
 class ClosedFormLoss(ReconstructionLoss):
     """A loss without parameters whose gradient is known: one pass gives value and gradient."""
 
-    @abstractmethod
-    def value_and_gradient(self, pre_activations: Tensor, rows: Tensor, scratch: Tensor) -> Tensor:
-        """Return the loss summed over the batch, and leave its gradient in ``pre_activations``.
+    def mean_and_gradient(self, pre_activations: Tensor, rows: Tensor, workspace: Workspace) -> Tensor:
+        """Return the mean loss of the rows, and leave its gradient in ``pre_activations``.
 
         Parameters
         ----------
-        pre_activations, rows, scratch : Tensor of shape (batch, features)
-            ``pre_activations`` is overwritten by the gradient, ``scratch`` by anything.
+        pre_activations : Tensor of shape (batch, features)
+            Overwritten. It may be of less precision than the rows; the value then is of theirs.
+        rows : Tensor of shape (batch, features)
+            The targets.
+        workspace : Workspace
+            Where intermediate results go.
         """
+        if pre_activations.dtype == rows.dtype:
+            return self._in_place(pre_activations, rows, workspace)
+        precise = pre_activations.to(rows.dtype)
+        mean = self._in_place(precise, rows, workspace)
+        pre_activations.copy_(precise)
+        return mean
+
+    @abstractmethod
+    def _in_place(self, pre_activations: Tensor, rows: Tensor, workspace: Workspace) -> Tensor:
+        """Do the same for tensors of one precision."""
 
     def batch_mean(
         self,
@@ -120,14 +145,14 @@ class _BatchMean(torch.autograd.Function):
         # In place: what a step costs here is traffic between cache and memory, and every further
         # buffer of the batch's size adds to it.
         ctx.gradient = pre_activations
-        return loss.value_and_gradient(pre_activations, rows, workspace.like(rows)) / len(rows)
+        return loss.mean_and_gradient(pre_activations, rows, workspace)
 
     @staticmethod
     def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None, None]:
         gradient, ctx.gradient = ctx.gradient, None
         if gradient is None:
             raise RuntimeError("the gradient of this loss was already used; compute the loss again")
-        return gradient.mul_(outer / len(gradient)), None, None, None
+        return gradient.mul_(outer), None, None, None
 
 
 @dataclass(frozen=True)
@@ -162,16 +187,26 @@ class BinaryCrossEntropy(ClosedFormLoss):
         # Not by softplus, which torch cuts short above 20.
         return functional.binary_cross_entropy_with_logits(pre_activations, rows, reduction="none").sum(1)
 
-    def value_and_gradient(self, pre_activations: Tensor, rows: Tensor, scratch: Tensor) -> Tensor:
-        """Return the summed cross-entropy; the gradient is sigmoid(z) - x."""
+    def mean_and_gradient(self, pre_activations: Tensor, rows: Tensor, workspace: Workspace) -> Tensor:
+        """Return the mean cross-entropy; the gradient is that of sigmoid(z) - x."""
+        kernels = workspace.kernels
+        known = rows.dtype == torch.float32 and pre_activations.dtype in {torch.float32, torch.bfloat16}
+        if kernels is None or not (known and kernels.fits(pre_activations, rows)):
+            return super().mean_and_gradient(pre_activations, rows, workspace)
+        sums = workspace.empty(rows.shape[:1], torch.float64, rows.device)
+        kernels.cross_entropy(pre_activations, rows, 1 / len(rows), sums)
+        return sums.mean()
+
+    def _in_place(self, pre_activations: Tensor, rows: Tensor, workspace: Workspace) -> Tensor:
         # softplus(z) = max(z, 0) - log max(p, 1 - p): one logarithm instead of log1p and another exp,
         # and exact where p rounds to 0 or 1.
+        scratch = workspace.like(rows)
         value = torch.clamp_min(pre_activations, 0, out=scratch).sum()
         value -= torch.dot(pre_activations.flatten(), rows.flatten())
         probabilities = pre_activations.sigmoid_()
         value -= torch.sub(probabilities, 0.5, out=scratch).abs_().add_(0.5).log_().sum()
-        probabilities.sub_(rows)
-        return value
+        probabilities.sub_(rows).div_(len(rows))
+        return value / len(rows)
 
 
 @dataclass(frozen=True)
@@ -186,11 +221,10 @@ class SquaredError(ClosedFormLoss):
         """Return the squared error of each row."""
         return (pre_activations - rows).square().sum(1)
 
-    def value_and_gradient(self, pre_activations: Tensor, rows: Tensor, scratch: Tensor) -> Tensor:
-        """Return the summed squared error; the gradient is 2 (z - x)."""
+    def _in_place(self, pre_activations: Tensor, rows: Tensor, workspace: Workspace) -> Tensor:
         flat = pre_activations.sub_(rows).flatten()
-        value = torch.dot(flat, flat)
-        pre_activations.mul_(2)
+        value = torch.dot(flat, flat) / len(rows)
+        pre_activations.mul_(2 / len(rows))
         return value
 
 
@@ -206,10 +240,9 @@ class AbsoluteError(ClosedFormLoss):
         """Return the absolute error of each row."""
         return (pre_activations - rows).abs().sum(1)
 
-    def value_and_gradient(self, pre_activations: Tensor, rows: Tensor, scratch: Tensor) -> Tensor:
-        """Return the summed absolute error; the gradient is sign(z - x)."""
-        value = torch.abs(pre_activations.sub_(rows), out=scratch).sum()
-        pre_activations.sign_()
+    def _in_place(self, pre_activations: Tensor, rows: Tensor, workspace: Workspace) -> Tensor:
+        value = torch.abs(pre_activations.sub_(rows), out=workspace.like(rows)).sum() / len(rows)
+        pre_activations.sign_().div_(len(rows))
         return value
 
 
@@ -239,10 +272,9 @@ class Huber(ClosedFormLoss):
         """Return Huber's loss of each row."""
         return functional.huber_loss(pre_activations, rows, reduction="none", delta=self.delta).sum(1)
 
-    def value_and_gradient(self, pre_activations: Tensor, rows: Tensor, scratch: Tensor) -> Tensor:
-        """Return the summed loss; the gradient is the error clipped to [-delta, delta]."""
-        value = functional.huber_loss(pre_activations, rows, reduction="sum", delta=self.delta)
-        pre_activations.sub_(rows).clamp_(-self.delta, self.delta)
+    def _in_place(self, pre_activations: Tensor, rows: Tensor, workspace: Workspace) -> Tensor:
+        value = functional.huber_loss(pre_activations, rows, reduction="sum", delta=self.delta) / len(rows)
+        pre_activations.sub_(rows).clamp_(-self.delta, self.delta).div_(len(rows))
         return value
 
 

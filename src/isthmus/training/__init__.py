@@ -1,9 +1,12 @@
 """Training: how any network learns. One loop, and what is passed to it."""
 
-from isthmus.training.batches import Batches, ResidentBatches
+from isthmus.training.batches import Batches, ResidentBatches, StoredRows, StreamedBatches
 from isthmus.training.callbacks import Callback, EarlyStopping, ProgressBar
-from isthmus.training.loop import Objective, fit
+from isthmus.training.capture import CapturedStep, CudaGraphs, Recorder
+from isthmus.training.gradients import Autograd, Gradient, Objective
+from isthmus.training.loop import fit
 from isthmus.training.optimizers import OPTIMIZERS, SGD, Adadelta, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from isthmus.training.parameters import FlatParameters
 from isthmus.training.schedules import SCHEDULES, Constant, Cosine, OneCycle, ReduceOnPlateau, Schedule
 from isthmus.training.state import History, TrainingState
 
@@ -15,20 +18,28 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "Autograd",
     "Batches",
     "Callback",
+    "CapturedStep",
     "Constant",
     "Cosine",
+    "CudaGraphs",
     "EarlyStopping",
+    "FlatParameters",
+    "Gradient",
     "History",
     "Objective",
     "OneCycle",
     "Optimizer",
     "ProgressBar",
     "RMSprop",
+    "Recorder",
     "ReduceOnPlateau",
     "ResidentBatches",
     "Schedule",
+    "StoredRows",
+    "StreamedBatches",
     "TrainingState",
     "fit",
 ]

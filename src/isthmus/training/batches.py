@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from isthmus._kernels import Kernels
 
 
 class Batches(Protocol):
@@ -23,23 +26,67 @@ class Batches(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class StoredRows:
+    """Rows as they are kept: ready for the network, or as bytes that are divided when they are used.
+
+    Parameters
+    ----------
+    values : Tensor of shape (n, features)
+        Floating numbers, or unsigned bytes: a quarter of the memory and of the way to the processor.
+    unit : float, default=1.0
+        What bytes are divided by.
+    """
+
+    values: Tensor
+    unit: float = 1.0
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def blocks(self, n_rows: int) -> Iterator[Tensor]:
+        """Yield the rows in their order, ready for the network, ``n_rows`` at a time."""
+        for block in torch.split(self.values, n_rows):
+            yield block.float().div_(self.unit) if block.dtype == torch.uint8 else block
+
+    def range(self) -> tuple[float, float]:
+        """Return the least and the greatest value, ready for the network."""
+        low, high = (float(value) for value in torch.aminmax(self.values))
+        return (low / self.unit, high / self.unit)
+
+    def every(self, step: int) -> StoredRows:
+        """Return each ``step``-th row."""
+        return StoredRows(self.values[::step], self.unit)
+
+    def to(self, device: torch.device) -> StoredRows:
+        """Return the rows in the memory of a device."""
+        return StoredRows(self.values.to(device), self.unit)
+
+
 class ResidentBatches:
     """Rows that lie in the memory of the training device.
 
     Parameters
     ----------
-    rows : Tensor of shape (n, features)
-        All rows, ready for the network.
+    rows : StoredRows or Tensor of shape (n, features)
+        All rows.
     batch_size : int
         Rows a step; the last batch of an epoch has what is left.
     seed : int or None
         Seed of the order. ``None`` keeps the order of the rows, as for validation.
+    kernels : Kernels, optional
+        Compiled functions.
     """
 
-    def __init__(self, rows: Tensor, batch_size: int, seed: int | None) -> None:
-        self.rows = rows
+    def __init__(
+        self, rows: StoredRows | Tensor, batch_size: int, seed: int | None, *, kernels: Kernels | None = None
+    ) -> None:
+        self.rows = StoredRows(rows) if isinstance(rows, Tensor) else rows
         self.batch_size = min(batch_size, len(rows))
         self.seed = seed
+        values = self.rows.values
+        known = values.dtype in {torch.float32, torch.uint8} and values.ndim == 2 and Kernels.fits(values)
+        self.kernels = kernels if known else None
 
     @property
     def n_steps(self) -> int:
@@ -49,18 +96,52 @@ class ResidentBatches:
     def epoch(self, number: int) -> Iterator[Tensor]:
         """Yield the batches of epoch ``number``."""
         if self.seed is None:
-            yield from torch.split(self.rows, self.batch_size)
+            yield from self.rows.blocks(self.batch_size)
             return
-        order = self._order(number, self.seed)
+        values, order = self.rows.values, self._order(number, self.seed)
         # One buffer for all batches: a fresh allocation a step costs more than the gather itself.
-        buffer = self.rows.new_empty((self.batch_size, *self.rows.shape[1:]))
+        shape = (self.batch_size, *values.shape[1:])
+        buffer = values.new_empty(shape)
+        ready = buffer if buffer.is_floating_point() else torch.empty(shape, device=values.device)
         for start in range(0, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
-            yield torch.index_select(self.rows, 0, chosen, out=buffer[: len(chosen)])
+            batch = ready[: len(chosen)]
+            if self.kernels is not None:
+                self.kernels.gather(values, chosen, self.rows.unit, batch)
+            else:
+                gathered = torch.index_select(values, 0, chosen, out=buffer[: len(chosen)])
+                if ready is not buffer:
+                    torch.div(gathered, self.rows.unit, out=batch)
+            yield batch
 
     def _order(self, number: int, seed: int) -> Tensor:
         # The seed sequence of a torch generator on the CPU depends on the seed's bits alone, so a
         # well-mixed 63-bit number makes the orders of neighbouring epochs and seeds unrelated.
         mixed = (seed * 0x9E3779B97F4A7C15 + (number + 1) * 0xBF58476D1CE4E5B9) % 2**63
         generator = torch.Generator().manual_seed(mixed)
-        return torch.randperm(len(self.rows), generator=generator).to(self.rows.device)
+        return torch.randperm(len(self.rows), generator=generator).to(self.rows.values.device)
+
+
+class StreamedBatches:
+    """Batches from the host's memory, sent to the device one by one.
+
+    Parameters
+    ----------
+    batches : Batches
+        Where they come from.
+    device : torch.device
+        Where they go.
+    """
+
+    def __init__(self, batches: Batches, device: torch.device) -> None:
+        self.batches, self.device = batches, device
+
+    @property
+    def n_steps(self) -> int:
+        """Steps in an epoch."""
+        return self.batches.n_steps
+
+    def epoch(self, number: int) -> Iterator[Tensor]:
+        """Yield the batches of epoch ``number``."""
+        for batch in self.batches.epoch(number):
+            yield batch.to(self.device)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,16 +12,10 @@ from torch import Tensor, nn
 from isthmus.errors import DivergenceError
 from isthmus.training.batches import Batches
 from isthmus.training.callbacks import Callback
+from isthmus.training.capture import CapturedStep, Recorder
+from isthmus.training.gradients import Autograd, Gradient, Objective
 from isthmus.training.schedules import Schedule
 from isthmus.training.state import History, TrainingState
-
-
-class Objective(Protocol):
-    """What the loop minimises."""
-
-    def __call__(self, network: nn.Module, rows: Tensor) -> Mapping[str, Tensor]:
-        """Return scalar terms by name, each a mean over the rows; ``"loss"`` is minimised."""
-        ...
 
 
 def fit(
@@ -33,6 +26,8 @@ def fit(
     optimizer: torch.optim.Optimizer,
     schedule: Schedule,
     epochs: int,
+    gradient: Gradient | None = None,
+    recorder: Recorder | None = None,
     validation: Batches | None = None,
     gradient_clipping: float | None = None,
     callbacks: Sequence[Callback] = (),
@@ -48,11 +43,16 @@ def fit(
     batches : Batches
         The training rows.
     optimizer : torch.optim.Optimizer
-        Set up over the network's parameters; its learning rate is the peak that ``schedule`` scales.
+        Set up over what ``gradient`` leaves its results in: the network's parameters, or one vector of
+        all. Its learning rate is the peak that ``schedule`` scales.
     schedule : Schedule
         Factor on the learning rate at each step.
     epochs : int
         Passes over the rows.
+    gradient : Gradient, optional
+        How the gradient of the objective is found; by autograd, in each parameter, unless given.
+    recorder : Recorder, optional
+        What records a step and plays it back.
     validation : Batches, optional
         Rows on which the objective is computed after each epoch.
     gradient_clipping : float, optional
@@ -71,7 +71,12 @@ def fit(
     KeyboardInterrupt
         On Ctrl-C within the first epoch. Later, Ctrl-C ends the training and ``history`` says so.
     """
-    run = _Run(network, objective, batches, optimizer, schedule, epochs, gradient_clipping, callbacks)
+    gradient = gradient or Autograd(network, objective)
+    run = _Run(
+        network, objective, gradient, batches, optimizer, schedule, epochs, gradient_clipping, callbacks
+    )
+    if recorder is not None:
+        run.take_step = CapturedStep(run.step, recorder)
     state = run.state
     network.train()
     try:
@@ -104,6 +109,7 @@ class _Run:
         self,
         network: nn.Module,
         objective: Objective,
+        gradient: Gradient,
         batches: Batches,
         optimizer: torch.optim.Optimizer,
         schedule: Schedule,
@@ -113,14 +119,16 @@ class _Run:
     ) -> None:
         self.network = network
         self.objective = objective
+        self.gradient = gradient
         self.batches = batches
         self.optimizer = optimizer
         self.schedule = schedule
         self.gradient_clipping = gradient_clipping
         self.callbacks = callbacks
-        self.peaks = [group["lr"] for group in optimizer.param_groups]
+        self.peaks = [float(group["lr"]) for group in optimizer.param_groups]
         self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         self.state = TrainingState(network, History(), epochs, batches.n_steps)
+        self.take_step: Callable[[Tensor], Mapping[str, Tensor]] = self.step
 
     def train_epoch(self) -> dict[str, float]:
         """Make one pass and return its row of the history; nothing in here waits for the device."""
@@ -130,7 +138,7 @@ class _Run:
         for rows in self.batches.epoch(state.epoch):
             factor = self.schedule.factor(state.step / total, losses)
             self.set_rate(factor)
-            means.add(self.step(rows), len(rows))
+            means.add(self.take_step(rows), len(rows))
             state.step += 1
             for callback in self.callbacks:
                 callback.on_step_end(state)
@@ -140,18 +148,19 @@ class _Run:
 
     def step(self, rows: Tensor) -> Mapping[str, Tensor]:
         """Take one step down the gradient and return the terms before it."""
-        terms = self.objective(self.network, rows)
-        terms["loss"].backward()  # type: ignore[no-untyped-call]
+        terms = self.gradient(rows)
         if self.gradient_clipping is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.gradient_clipping)
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
         return terms
 
     def set_rate(self, factor: float) -> None:
         """Scale the learning rates."""
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
-            group["lr"] = peak * factor
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(peak * factor)  # a recorded step reads it from its place
+            else:
+                group["lr"] = peak * factor
 
     @torch.no_grad()
     def validate(self, validation: Batches) -> dict[str, float]:
@@ -187,7 +196,7 @@ class _Means:
 
     def add(self, terms: Mapping[str, Tensor], n_rows: int) -> None:
         for name, value in terms.items():
-            self.values.setdefault(name, []).append(value.detach())
+            self.values.setdefault(name, []).append(value)
         self.weights.append(n_rows)
         if len(self.weights) == self.KEPT:
             self._add_up()

@@ -17,7 +17,9 @@ import torch
 from torch import nn
 
 from isthmus._checks import check_flag, check_number
+from isthmus._kernels import Kernels
 from isthmus._specification import Specification, table
+from isthmus.training._adam import SweepingAdam
 
 
 class Optimizer(Specification):
@@ -37,9 +39,24 @@ class Optimizer(Specification):
 
     @abstractmethod
     def build(
-        self, parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float
+        self,
+        parameters: Iterable[nn.Parameter],
+        learning_rate: float,
+        weight_decay: float,
+        *,
+        kernels: Kernels | None = None,
     ) -> torch.optim.Optimizer:
-        """Return torch's optimiser."""
+        """Return torch's optimiser, or one that equals it and is compiled.
+
+        Parameters
+        ----------
+        parameters : iterable of torch.nn.Parameter
+            What it moves.
+        learning_rate, weight_decay : float
+            As torch means them.
+        kernels : Kernels, optional
+            Compiled functions; they need parameters of type float32 in the CPU's memory.
+        """
 
     def _check_shares(self, *names: str) -> None:
         for name in names:
@@ -79,14 +96,33 @@ class _AdamFamily(Optimizer):
         width = 1.0 if bounded else max(1.0, n_features / 50)
         return 0.02 / math.sqrt(n_layers * width)
 
-    def _arguments(self, learning_rate: float, weight_decay: float) -> dict[str, Any]:
-        return {
+    def _build(
+        self,
+        parameters: Iterable[nn.Parameter],
+        learning_rate: float,
+        weight_decay: float,
+        kernels: Kernels | None,
+        *,
+        decoupled: bool,
+    ) -> torch.optim.Optimizer:
+        parameters = list(parameters)
+        arguments: dict[str, Any] = {
             "lr": learning_rate,
             "betas": (self.beta1, self.beta2),
             "eps": self.epsilon,
             "weight_decay": weight_decay,
-            "fused": True,
+            "decoupled_weight_decay": decoupled,
         }
+        if kernels is not None and all(map(_sweeps, parameters)):
+            return SweepingAdam(parameters, kernels, **arguments)
+        if any(parameter.is_cuda for parameter in parameters):
+            # Recorded steps read the rate from the device and keep their count there.
+            arguments |= {"lr": torch.tensor(learning_rate, device=parameters[0].device), "capturable": True}
+        return torch.optim.Adam(parameters, fused=True, **arguments)
+
+
+def _sweeps(parameter: nn.Parameter) -> bool:
+    return parameter.dtype == torch.float32 and Kernels.fits(parameter)
 
 
 @dataclass(frozen=True)
@@ -101,10 +137,15 @@ class Adam(_AdamFamily):
     name: ClassVar[str] = "adam"
 
     def build(
-        self, parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float
+        self,
+        parameters: Iterable[nn.Parameter],
+        learning_rate: float,
+        weight_decay: float,
+        *,
+        kernels: Kernels | None = None,
     ) -> torch.optim.Optimizer:
-        """Return torch's fused Adam."""
-        return torch.optim.Adam(parameters, **self._arguments(learning_rate, weight_decay))
+        """Return Adam."""
+        return self._build(parameters, learning_rate, weight_decay, kernels, decoupled=False)
 
 
 @dataclass(frozen=True)
@@ -119,10 +160,15 @@ class AdamW(_AdamFamily):
     name: ClassVar[str] = "adamw"
 
     def build(
-        self, parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float
+        self,
+        parameters: Iterable[nn.Parameter],
+        learning_rate: float,
+        weight_decay: float,
+        *,
+        kernels: Kernels | None = None,
     ) -> torch.optim.Optimizer:
-        """Return torch's fused AdamW."""
-        return torch.optim.AdamW(parameters, **self._arguments(learning_rate, weight_decay))
+        """Return AdamW."""
+        return self._build(parameters, learning_rate, weight_decay, kernels, decoupled=True)
 
 
 @dataclass(frozen=True)
@@ -156,7 +202,12 @@ class SGD(Optimizer):
         return math.sqrt(10 * (1 - self.momentum)) / (n_features + 20) / math.sqrt(n_layers)
 
     def build(
-        self, parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float
+        self,
+        parameters: Iterable[nn.Parameter],
+        learning_rate: float,
+        weight_decay: float,
+        *,
+        kernels: Kernels | None = None,
     ) -> torch.optim.Optimizer:
         """Return torch's fused SGD."""
         nesterov = self.nesterov and self.momentum > 0
@@ -202,7 +253,12 @@ class RMSprop(Optimizer):
         return 0.005 / math.sqrt(n_layers)
 
     def build(
-        self, parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float
+        self,
+        parameters: Iterable[nn.Parameter],
+        learning_rate: float,
+        weight_decay: float,
+        *,
+        kernels: Kernels | None = None,
     ) -> torch.optim.Optimizer:
         """Return torch's RMSprop."""
         return torch.optim.RMSprop(
@@ -240,7 +296,12 @@ class Adagrad(Optimizer):
         return 0.1 / math.sqrt(n_layers)
 
     def build(
-        self, parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float
+        self,
+        parameters: Iterable[nn.Parameter],
+        learning_rate: float,
+        weight_decay: float,
+        *,
+        kernels: Kernels | None = None,
     ) -> torch.optim.Optimizer:
         """Return torch's fused Adagrad."""
         return torch.optim.Adagrad(
@@ -282,7 +343,12 @@ class Adadelta(Optimizer):
         return 1.0
 
     def build(
-        self, parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float
+        self,
+        parameters: Iterable[nn.Parameter],
+        learning_rate: float,
+        weight_decay: float,
+        *,
+        kernels: Kernels | None = None,
     ) -> torch.optim.Optimizer:
         """Return torch's Adadelta."""
         return torch.optim.Adadelta(

@@ -1,0 +1,178 @@
+/* The passes between the matrix products of a training step, each in one sweep over its data.
+
+   Every function is also written in PyTorch where it is called from; this file makes it faster and
+   nothing else. Rows are dealt to `threads` threads in equal runs, and sums are kept by row, so that
+   results do not depend on which thread comes first. */
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__SSE2__)
+#include <xmmintrin.h>
+#endif
+
+/* Numbers below 1e-38 cost a hundred times as much as others, and Adam makes them of every weight whose
+   gradient fades away. They are taken for zero here, and here alone: the caller's mode is restored. */
+static inline unsigned flush_tiny(void) {
+#if defined(__SSE2__)
+  unsigned before = _mm_getcsr();
+  _mm_setcsr(before | 0x8040u);
+  return before;
+#else
+  return 0;
+#endif
+}
+
+static inline void restore_tiny(unsigned before) {
+#if defined(__SSE2__)
+  _mm_setcsr(before);
+#else
+  (void)before;
+#endif
+}
+
+typedef uint16_t bfloat16;
+
+static inline float from_bfloat16(bfloat16 value) {
+  uint32_t bits = (uint32_t)value << 16;
+  float result;
+  memcpy(&result, &bits, sizeof result);
+  return result;
+}
+
+/* To nearest, ties to even; infinities stay, and a NaN stays one (its lowest bits may be lost, so the
+   quiet bit is set). */
+static inline bfloat16 to_bfloat16(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  uint32_t rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
+  uint32_t is_nan = (bits & 0x7fffffffu) > 0x7f800000u;
+  return (bfloat16)((is_nan ? bits | 0x400000u : rounded) >> 16);
+}
+
+/* exp(x) for x <= 0 within 2 units in the last place (a polynomial on [-ln 2 / 2, ln 2 / 2], Cephes'
+   coefficients); below -87 the value at -87. A NaN stays one. */
+static inline float exp_negative(float x) {
+  x = x < -87.0f ? -87.0f : x;
+  float turns = rintf(x * 1.44269504f);
+  float rest = fmaf(turns, -0.693359375f, x);
+  rest = fmaf(turns, 2.12194440e-4f, rest);
+  float p = 1.9875691500e-4f;
+  p = fmaf(p, rest, 1.3981999507e-3f);
+  p = fmaf(p, rest, 8.3334519073e-3f);
+  p = fmaf(p, rest, 4.1665795894e-2f);
+  p = fmaf(p, rest, 1.6666665459e-1f);
+  p = fmaf(p, rest, 5.0000001201e-1f);
+  p = fmaf(p * rest, rest, rest) + 1.0f;
+  int32_t exponent = ((int32_t)turns + 127) * (1 << 23);
+  float power;
+  memcpy(&power, &exponent, sizeof power);
+  return p * power;
+}
+
+enum { LANES = 16, RUN = 64 * LANES };
+
+/* Cross-entropy of one row, from pre-activations; they are overwritten by its gradient times `scale`.
+
+   softplus(z) = max(z, 0) + log(1 + exp(-|z|)): the logarithm is taken once for 64 factors between 1
+   and 2, whose product stays far below the largest float. */
+#define CROSS_ENTROPY_ROW(NAME, TYPE, LOAD, STORE)                                                  \
+  static inline void NAME##_value(TYPE *z, float target, float scale, float *sum, float *product) { \
+    float value = LOAD(*z), small = exp_negative(-fabsf(value));                                    \
+    float factor = 1.0f + small, inverse = 1.0f / factor;                                           \
+    *sum += (value > 0.0f ? value : 0.0f) - value * target;                                         \
+    *product *= factor;                                                                             \
+    *z = STORE(((value >= 0.0f ? 1.0f : small) * inverse - target) * scale);                        \
+  }                                                                                                 \
+                                                                                                    \
+  static double NAME(TYPE *restrict z, const float *restrict x, int64_t width, float scale) {       \
+    double total = 0.0;                                                                             \
+    for (int64_t start = 0; start < width; start += RUN) {                                          \
+      int64_t end = start + RUN < width ? start + RUN : width, column = start;                      \
+      float sum[LANES], product[LANES];                                                             \
+      for (int lane = 0; lane < LANES; lane++) sum[lane] = 0.0f, product[lane] = 1.0f;              \
+      for (; column + LANES <= end; column += LANES) {                                              \
+        _Pragma("omp simd") for (int lane = 0; lane < LANES; lane++)                                \
+          NAME##_value(z + column + lane, x[column + lane], scale, sum + lane, product + lane);     \
+      }                                                                                             \
+      for (int lane = 0; column < end; column++, lane++)                                            \
+        NAME##_value(z + column, x[column], scale, sum + lane, product + lane);                     \
+      for (int lane = 0; lane < LANES; lane++) total += sum[lane] + logf(product[lane]);            \
+    }                                                                                               \
+    return total;                                                                                   \
+  }
+
+#define AS_IS(value) (value)
+CROSS_ENTROPY_ROW(cross_entropy_row_f32, float, AS_IS, AS_IS)
+CROSS_ENTROPY_ROW(cross_entropy_row_bf16, bfloat16, from_bfloat16, to_bfloat16)
+
+#define CROSS_ENTROPY(NAME, TYPE, ROW)                                                            \
+  void NAME(TYPE *z, const float *x, int64_t rows, int64_t width, float scale, double *sums,     \
+            int threads) {                                                                        \
+    _Pragma("omp parallel num_threads(threads)") {                                                \
+      unsigned mode = flush_tiny();                                                               \
+      _Pragma("omp for schedule(static)") for (int64_t row = 0; row < rows; row++)                \
+          sums[row] = ROW(z + row * width, x + row * width, width, scale);                        \
+      restore_tiny(mode);                                                                         \
+    }                                                                                             \
+  }
+
+CROSS_ENTROPY(cross_entropy_f32, float, cross_entropy_row_f32)
+CROSS_ENTROPY(cross_entropy_bf16, bfloat16, cross_entropy_row_bf16)
+
+/* Chosen rows of floats. Their places are known before they are needed, which no cache can guess. */
+enum { AHEAD = 2, LINE = 64 };
+
+static inline void prefetch(const char *row, int64_t bytes) {
+  for (int64_t at = 0; at < bytes; at += LINE) __builtin_prefetch(row + at);
+}
+
+void gather_f32(const float *source, const int64_t *chosen, int64_t rows, int64_t width, float *out,
+                int threads) {
+  size_t bytes = (size_t)width * sizeof(float);
+#pragma omp parallel for schedule(static) num_threads(threads)
+  for (int64_t row = 0; row < rows; row++) {
+    if (row + AHEAD < rows) prefetch((const char *)(source + chosen[row + AHEAD] * width), (int64_t)bytes);
+    memcpy(out + row * width, source + chosen[row] * width, bytes);
+  }
+}
+
+/* Chosen rows of bytes, divided by `unit`: a product with its inverse, and one correction by the
+   remainder, which together round as a division does. */
+void gather_u8(const uint8_t *source, const int64_t *chosen, int64_t rows, int64_t width, float unit,
+               float *out, int threads) {
+  float inverse = 1.0f / unit;
+#pragma omp parallel for schedule(static) num_threads(threads)
+  for (int64_t row = 0; row < rows; row++) {
+    if (row + AHEAD < rows) prefetch((const char *)(source + chosen[row + AHEAD] * width), width);
+    const uint8_t *from = source + chosen[row] * width;
+    float *to = out + row * width;
+    for (int64_t column = 0; column < width; column++) {
+      float value = (float)from[column], quotient = value * inverse;
+      to[column] = fmaf(fmaf(-quotient, unit, value), inverse, quotient);
+    }
+  }
+}
+
+/* Adam. `rate` and `root` already hold the corrections of the two running means; `shrink` is what
+   decoupled weight decay leaves of a weight, and `decay` the decay that is added to the gradient. */
+void adam_f32(float *restrict weights, const float *restrict gradient, float *restrict mean,
+              float *restrict square, int64_t size, float beta1, float beta2, float rate, float root,
+              float epsilon, float decay, float shrink, int threads) {
+#pragma omp parallel num_threads(threads)
+  {
+    unsigned mode = flush_tiny();
+#pragma omp for simd schedule(static)
+    for (int64_t i = 0; i < size; i++) {
+      float slope = fmaf(decay, weights[i], gradient[i]);
+      float first = fmaf(1.0f - beta1, slope - mean[i], mean[i]);
+      float second = fmaf(beta2, square[i], (1.0f - beta2) * slope * slope);
+      mean[i] = first;
+      square[i] = second;
+      weights[i] = shrink * weights[i] - rate * first / fmaf(sqrtf(second), root, epsilon);
+    }
+    restore_tiny(mode);
+  }
+}

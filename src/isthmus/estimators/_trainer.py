@@ -1,0 +1,146 @@
+"""What a fit runs on: device, precision, compiled code, and the way to the gradient."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from isthmus._device import fair_threads
+from isthmus._kernels import Kernels, load_kernels
+from isthmus.errors import DeviceMemoryWarning
+from isthmus.estimators._assembly import Assembly, ReconstructionObjective
+from isthmus.estimators._closed_form import ClosedForm
+from isthmus.estimators._settings import Settings
+from isthmus.objectives import Workspace
+from isthmus.training import (
+    Autograd,
+    Batches,
+    Callback,
+    CudaGraphs,
+    FlatParameters,
+    Gradient,
+    History,
+    ResidentBatches,
+    StoredRows,
+    Schedule,
+    StreamedBatches,
+    fit,
+)
+
+#: Rows of a validation pass at a time.
+VALIDATION_BATCH = 1024
+
+
+class Trainer:
+    """Trains an assembly, once or again and again, by what the settings and the machine allow.
+
+    Parameters
+    ----------
+    assembly : Assembly
+        What learns, on its device.
+    settings : Settings
+        How.
+    learning_rate : float
+        The peak rate.
+
+    Attributes
+    ----------
+    engine : dict
+        What the last training ran on: ``device``, ``precision``, ``gradient`` ("closed form" or
+        "autograd"), ``compiled`` (what was compiled, or None), ``threads``.
+    """
+
+    def __init__(self, assembly: Assembly, settings: Settings, learning_rate: float) -> None:
+        self.assembly, self.settings = assembly, settings
+        self.memory = FlatParameters(assembly, getattr(torch, settings.precision))
+        self.device = self.memory.flat.device
+        self.kernels = load_kernels() if self.device.type == "cpu" and settings.compile is not False else None
+        self.optimizer = settings.optimizer.build(
+            [self.memory.flat], learning_rate, settings.weight_decay, kernels=self.kernels
+        )
+        self.engine: dict[str, Any] = {}
+
+    def train(
+        self,
+        rows: StoredRows,
+        *,
+        seed: int,
+        schedule: Schedule,
+        epochs: int,
+        validation: StoredRows | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> History:
+        """Train for some epochs on scaled rows in the host's memory; the parameters are as in `fit`."""
+        objective = ReconstructionObjective(
+            self.settings.loss, self.settings.penalty, Workspace(self.kernels)
+        )
+        graphs = CudaGraphs() if self.device.type == "cuda" and self.settings.compile == "auto" else None
+        with self.memory, fair_threads():
+            gradient = self._gradient(objective)
+            self._describe(gradient, recorded=graphs is not None)
+            return fit(
+                self.assembly,
+                objective,
+                batches_on(self.device, rows, self.settings.batch_size, seed, self.kernels),
+                optimizer=self.optimizer,
+                schedule=schedule,
+                epochs=epochs,
+                gradient=gradient,
+                recorder=graphs,
+                validation=(
+                    None
+                    if validation is None
+                    else batches_on(self.device, validation, VALIDATION_BATCH, None, None)
+                ),
+                gradient_clipping=self.settings.gradient_clipping,
+                callbacks=callbacks,
+            )
+
+    def _gradient(self, objective: ReconstructionObjective) -> Gradient:
+        if self.settings.compile is True:
+            plain = ReconstructionObjective(objective.loss, objective.penalty, None)
+            return Autograd(self.assembly, torch.compile(plain), self.memory)
+        closed = ClosedForm.of(
+            self.assembly, objective.loss, objective.penalty, self.memory, objective.workspace or Workspace()
+        )
+        return closed or Autograd(self.assembly, objective, self.memory)
+
+    def _describe(self, gradient: Gradient, *, recorded: bool) -> None:
+        compiled = "kernels" if self.kernels is not None else None
+        if self.settings.compile is True:
+            compiled = "torch.compile"
+        elif recorded:
+            compiled = "CUDA graphs"
+        self.engine = {
+            "device": str(self.device),
+            "precision": self.settings.precision,
+            "gradient": "closed form" if isinstance(gradient, ClosedForm) else "autograd",
+            "compiled": compiled,
+            "threads": torch.get_num_threads(),
+        }
+
+
+def batches_on(
+    device: torch.device, rows: StoredRows, batch_size: int, seed: int | None, kernels: Kernels | None
+) -> Batches:
+    """Return batches from the device's memory, or from the host's where they do not fit.
+
+    Warns
+    -----
+    DeviceMemoryWarning
+        When they do not.
+    """
+    try:
+        return ResidentBatches(rows.to(device), batch_size, seed, kernels=kernels)
+    except torch.OutOfMemoryError:
+        size = rows.values.numel() * rows.values.element_size()
+        warnings.warn(
+            f"{size / 2**30:.1f} GiB of training rows do not fit into the memory of {device}; they are sent "
+            "batch by batch, which is slower. Fewer rows, or unsigned bytes instead of floats, may fit.",
+            DeviceMemoryWarning,
+            stacklevel=5,
+        )
+        return StreamedBatches(ResidentBatches(rows, batch_size, seed), device)

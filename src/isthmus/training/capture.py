@@ -1,0 +1,92 @@
+"""Steps recorded once and played back: what a GPU does between two batches is then one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+Terms = Mapping[str, Tensor]
+
+
+class Recorder(Protocol):
+    """What can record a device's work."""
+
+    def warm_up(self, work: Callable[[], Terms]) -> Terms:
+        """Do the work once, as it has to be done before it can be recorded."""
+        ...
+
+    def record(self, work: Callable[[], Terms]) -> tuple[Callable[[], None], Terms]:
+        """Return what does the work again, in the same memory, and where its results will be."""
+        ...
+
+
+class CudaGraphs:
+    """Recording by CUDA graphs."""
+
+    def __init__(self) -> None:
+        self.stream = torch.cuda.Stream()
+
+    def warm_up(self, work: Callable[[], Terms]) -> Terms:
+        """Do the work on the recording's own stream."""
+        current = torch.cuda.current_stream()
+        self.stream.wait_stream(current)
+        with torch.cuda.stream(self.stream):
+            terms = work()
+        current.wait_stream(self.stream)
+        return terms
+
+    def record(self, work: Callable[[], Terms]) -> tuple[Callable[[], None], Terms]:
+        """Return the graph's replay; recording itself computes nothing."""
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=self.stream):
+            terms = work()
+        return graph.replay, terms
+
+
+class CapturedStep:
+    """A step that is played back for every full batch.
+
+    The first steps run as they are, which is what a device needs before it can be recorded. A step
+    that turns out not to be recordable (it waits for the device, say) goes on running as it is.
+
+    Parameters
+    ----------
+    step : callable
+        Rows to terms; moves the parameters.
+    recorder : Recorder
+        What records.
+    """
+
+    #: Steps before the recording.
+    WARM_UP = 3
+
+    def __init__(self, step: Callable[[Tensor], Terms], recorder: Recorder) -> None:
+        self.step, self.recorder = step, recorder
+        self.recordable = True
+        self._taken = 0
+        self._rows: Tensor | None = None
+        self._replay: Callable[[], None] | None = None
+        self._terms: Terms = {}
+
+    def __call__(self, rows: Tensor) -> Terms:
+        """Take the step."""
+        if not self.recordable or (self._rows is not None and self._rows.shape != rows.shape):
+            return self.step(rows)
+        if self._rows is None:
+            self._rows = rows.clone()
+        fixed = self._rows.copy_(rows)
+        if self._taken < self.WARM_UP:
+            self._taken += 1
+            return self.recorder.warm_up(lambda: self.step(fixed))
+        if self._replay is None:
+            try:
+                self._replay, self._terms = self.recorder.record(lambda: self.step(fixed))
+            except RuntimeError:
+                self.recordable = False
+                return self.step(rows)
+        self._replay()
+        # The next playback writes to the same place.
+        return {name: value.clone() for name, value in self._terms.items()}
