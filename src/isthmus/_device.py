@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,3 +77,11 @@ def _cores_of_container(root: Path = Path("/sys/fs/cgroup")) -> int | None:
         return max(1, math.floor(int(quota) / int(period))) if int(quota) > 0 else None
     except (OSError, ValueError, ZeroDivisionError):
         return None
+
+
+def is_intel() -> bool:
+    """Return whether Intel made this machine's processor, as far as can be seen."""
+    try:
+        return "GenuineIntel" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "GenuineIntel" in platform.processor()

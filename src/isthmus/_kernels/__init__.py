@@ -30,8 +30,8 @@ _COMPILER_TIMEOUT = 60.0
 
 _POINTER, _SIZE, _FLOAT, _INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_int
 _SIGNATURES = {
-    "cross_entropy_f32": (_POINTER, _POINTER, _SIZE, _SIZE, _FLOAT, _POINTER, _INT),
-    "cross_entropy_bf16": (_POINTER, _POINTER, _SIZE, _SIZE, _FLOAT, _POINTER, _INT),
+    "cross_entropy_f32": (*[_POINTER] * 3, _SIZE, _SIZE, _FLOAT, _POINTER, _POINTER, _INT),
+    "cross_entropy_bf16": (*[_POINTER] * 3, _SIZE, _SIZE, _FLOAT, _POINTER, _POINTER, _INT),
     "gather_f32": (_POINTER, _POINTER, _SIZE, _SIZE, _POINTER, _INT),
     "gather_u8": (_POINTER, _POINTER, _SIZE, _SIZE, _FLOAT, _POINTER, _INT),
     "adam_f32": (*[_POINTER] * 4, _SIZE, *[_FLOAT] * 7, _INT),
@@ -63,17 +63,30 @@ class Kernels:
         """Return whether the tensors lie in the CPU's memory without gaps."""
         return all(tensor.is_cpu and tensor.is_contiguous() for tensor in tensors)
 
-    def cross_entropy(self, pre_activations: Tensor, rows: Tensor, scale: float, sums: Tensor) -> None:
-        """Turn pre-activations (float32 or bfloat16) into ``scale`` times the gradient, in place.
+    def cross_entropy(self, pre_activations: Tensor, rows: Tensor, bias: Tensor | None) -> Tensor:
+        """Return the mean cross-entropy of the rows, and leave its gradient in ``pre_activations``.
 
-        ``sums``, float64, gets the cross-entropy of each row.
+        Pre-activations, and the bias still to be added to them, are float32 or bfloat16, rows float32;
+        the mean is float64.
         """
         single = pre_activations.dtype == torch.float32
         function = self._library.cross_entropy_f32 if single else self._library.cross_entropy_bf16
         n, width = rows.shape
+        results = torch.empty(n + 1, dtype=torch.float64)
+        mean = results[n]
+        addend = pre_activations.new_zeros(width) if bias is None else bias
         function(
-            pre_activations.data_ptr(), rows.data_ptr(), n, width, scale, sums.data_ptr(), self._threads()
+            pre_activations.data_ptr(),
+            addend.data_ptr(),
+            rows.data_ptr(),
+            n,
+            width,
+            1 / n,
+            results.data_ptr(),
+            mean.data_ptr(),
+            self._threads(),
         )
+        return mean
 
     def gather(self, source: Tensor, chosen: Tensor, unit: float, out: Tensor) -> None:
         """Write the chosen rows of ``source`` to ``out``; bytes are divided by ``unit``."""

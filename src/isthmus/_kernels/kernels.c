@@ -74,20 +74,22 @@ static inline float exp_negative(float x) {
 
 enum { LANES = 16, RUN = 64 * LANES };
 
-/* Cross-entropy of one row, from pre-activations; they are overwritten by its gradient times `scale`.
+/* Cross-entropy of one row, from pre-activations that still lack their bias; they are overwritten by its
+   gradient times `scale`.
 
    softplus(z) = max(z, 0) + log(1 + exp(-|z|)): the logarithm is taken once for 64 factors between 1
    and 2, whose product stays far below the largest float. */
 #define CROSS_ENTROPY_ROW(NAME, TYPE, LOAD, STORE)                                                  \
-  static inline void NAME##_value(TYPE *z, float target, float scale, float *sum, float *product) { \
-    float value = LOAD(*z), small = exp_negative(-fabsf(value));                                    \
+  static inline void NAME##_value(TYPE *z, TYPE bias, float target, float scale, float *sum, float *product) {\
+    float value = LOAD(*z) + LOAD(bias), small = exp_negative(-fabsf(value));                       \
     float factor = 1.0f + small, inverse = 1.0f / factor;                                           \
     *sum += (value > 0.0f ? value : 0.0f) - value * target;                                         \
     *product *= factor;                                                                             \
     *z = STORE(((value >= 0.0f ? 1.0f : small) * inverse - target) * scale);                        \
   }                                                                                                 \
                                                                                                     \
-  static double NAME(TYPE *restrict z, const float *restrict x, int64_t width, float scale) {       \
+  static double NAME(TYPE *restrict z, const TYPE *restrict bias, const float *restrict x,          \
+                     int64_t width, float scale) {                                                  \
     double total = 0.0;                                                                             \
     for (int64_t start = 0; start < width; start += RUN) {                                          \
       int64_t end = start + RUN < width ? start + RUN : width, column = start;                      \
@@ -95,10 +97,11 @@ enum { LANES = 16, RUN = 64 * LANES };
       for (int lane = 0; lane < LANES; lane++) sum[lane] = 0.0f, product[lane] = 1.0f;              \
       for (; column + LANES <= end; column += LANES) {                                              \
         _Pragma("omp simd") for (int lane = 0; lane < LANES; lane++)                                \
-          NAME##_value(z + column + lane, x[column + lane], scale, sum + lane, product + lane);     \
+          NAME##_value(z + column + lane, bias[column + lane], x[column + lane], scale, sum + lane, \
+                       product + lane);                                                             \
       }                                                                                             \
       for (int lane = 0; column < end; column++, lane++)                                            \
-        NAME##_value(z + column, x[column], scale, sum + lane, product + lane);                     \
+        NAME##_value(z + column, bias[column], x[column], scale, sum + lane, product + lane);       \
       for (int lane = 0; lane < LANES; lane++) total += sum[lane] + logf(product[lane]);            \
     }                                                                                               \
     return total;                                                                                   \
@@ -108,15 +111,18 @@ enum { LANES = 16, RUN = 64 * LANES };
 CROSS_ENTROPY_ROW(cross_entropy_row_f32, float, AS_IS, AS_IS)
 CROSS_ENTROPY_ROW(cross_entropy_row_bf16, bfloat16, from_bfloat16, to_bfloat16)
 
-#define CROSS_ENTROPY(NAME, TYPE, ROW)                                                            \
-  void NAME(TYPE *z, const float *x, int64_t rows, int64_t width, float scale, double *sums,     \
-            int threads) {                                                                        \
-    _Pragma("omp parallel num_threads(threads)") {                                                \
-      unsigned mode = flush_tiny();                                                               \
-      _Pragma("omp for schedule(static)") for (int64_t row = 0; row < rows; row++)                \
-          sums[row] = ROW(z + row * width, x + row * width, width, scale);                        \
-      restore_tiny(mode);                                                                         \
-    }                                                                                             \
+#define CROSS_ENTROPY(NAME, TYPE, ROW)                                                              \
+  void NAME(TYPE *z, const TYPE *bias, const float *x, int64_t rows, int64_t width, float scale,    \
+            double *sums, double *mean, int threads) {                                              \
+    _Pragma("omp parallel num_threads(threads)") {                                                  \
+      unsigned mode = flush_tiny();                                                                 \
+      _Pragma("omp for schedule(static)") for (int64_t row = 0; row < rows; row++)                  \
+          sums[row] = ROW(z + row * width, bias, x + row * width, width, scale);                    \
+      restore_tiny(mode);                                                                           \
+    }                                                                                               \
+    double total = 0.0;                                                                             \
+    for (int64_t row = 0; row < rows; row++) total += sums[row];                                    \
+    *mean = total / (double)rows;                                                                   \
   }
 
 CROSS_ENTROPY(cross_entropy_f32, float, cross_entropy_row_f32)

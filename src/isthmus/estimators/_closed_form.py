@@ -1,4 +1,4 @@
-"""The gradient of a dense autoencoder, step by step on paper and then in memory that is used again."""
+"""The gradient of a dense autoencoder, worked out beforehand and written to memory that is used again."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from isthmus.bottlenecks import PlainBottleneck
 from isthmus.estimators._assembly import Assembly
 from isthmus.networks import DenseNetwork
-from isthmus.networks.backpropagation import Layer, Place, layers_of
+from isthmus.networks.backpropagation import Chain, Place
 from isthmus.objectives import ClosedFormLoss, Penalty, ReconstructionLoss, Workspace
 from isthmus.training import FlatParameters
 
@@ -20,8 +20,9 @@ from isthmus.training import FlatParameters
 class ClosedForm:
     """What :class:`isthmus.training.Autograd` does with a `ReconstructionObjective`, without a graph."""
 
-    encoder: Sequence[Layer]
-    decoder: Sequence[Layer]
+    encoder: Chain
+    decoder: Chain
+    last_bias: Tensor
     loss: ClosedFormLoss
     penalty: Penalty | None
     matrices: Sequence[Place]
@@ -48,47 +49,43 @@ class ClosedForm:
             and isinstance(bottleneck, PlainBottleneck)
         ):
             return None
-        places = dict(zip(memory.parameters, map(Place, memory.values, memory.gradients), strict=True))
-        before: list[nn.Module] = [*network.encoder, bottleneck.activation]
-        layers = layers_of([*before, *network.decoder], places)
-        if layers is None:
+        pairs = map(Place, memory.values, memory.gradients)
+        places: dict[Tensor, Place] = dict(zip(memory.parameters, pairs, strict=True))
+        written: set[Tensor] = set()
+        decoder = Chain.of(network.decoder, places, written, bare=True)
+        encoder = Chain.of([*network.encoder, bottleneck.activation], places, written)
+        if encoder is None or decoder is None:
             return None
         matrices = [places[matrix] for matrix in assembly.weight_matrices()]
-        return cls(layers[: len(before)], layers[len(before) :], loss, penalty, matrices, memory, workspace)
+        bias = places[network.decoder[-1].bias].value
+        return cls(encoder, decoder, bias, loss, penalty, matrices, memory, workspace)
 
     @torch.no_grad()
     def __call__(self, rows: Tensor) -> Mapping[str, Tensor]:
         """Return the terms, and leave the gradient in ``memory``."""
         self.memory.refresh()
-        values = rows.to(self.memory.precision)
-        for layer in self.encoder:
-            values = layer.forward(values)
-        code = values
-        for layer in self.decoder:
-            values = layer.forward(values)
-        reconstruction = self.loss.mean_and_gradient(values, rows, self.workspace)
+        code = self.encoder.forward(rows.to(self.memory.precision))
+        copies = self.decoder.forward(code)
+        reconstruction = self.loss.mean_and_gradient(copies, rows, self.workspace, self.last_bias)
+        slope = self.decoder.backward(copies, needs_inputs=True)
+        assert slope is not None
         terms = {"loss": reconstruction, "reconstruction": reconstruction}
-        slope = _back(self.decoder, values)
-        if self.penalty is not None:
-            factor = self.penalty.factor(rows.shape[1])
-            terms["penalty"] = self.penalty(
-                code.float(), [place.value.float() for place in self.matrices], rows.shape[1]
-            )
-            terms["loss"] = reconstruction + terms["penalty"]
-            if self.penalty.on == "activity":
-                slope = slope.add(self.penalty.slope(code), alpha=factor / len(rows))
-        first, *others = self.encoder
-        first.backward(_back(others, slope), needs_inputs=False)
-        if self.penalty is not None and self.penalty.on == "weights":
-            for place in self.matrices:
-                place.gradient.add_(self.penalty.slope(place.value), alpha=factor)
+        if self.penalty is None:
+            self.encoder.backward(slope, needs_inputs=False)
+        else:
+            penalty = self._penalise(self.penalty, code, slope, rows)
+            terms |= {"loss": reconstruction + penalty, "penalty": penalty}
         self.memory.collect()
         return terms
 
-
-def _back(layers: Sequence[Layer], gradient: Tensor) -> Tensor:
-    for layer in reversed(layers):
-        inputs = layer.backward(gradient, needs_inputs=True)
-        assert inputs is not None
-        gradient = inputs
-    return gradient
+    def _penalise(self, penalty: Penalty, code: Tensor, slope: Tensor, rows: Tensor) -> Tensor:
+        """Return the penalty, and finish the gradient with its part."""
+        n_rows, n_features = rows.shape
+        factor, on_codes = penalty.factor(n_features), penalty.on == "activity"
+        if on_codes:
+            slope = slope.add(penalty.slope(code), alpha=factor / n_rows)
+        self.encoder.backward(slope, needs_inputs=False)
+        if not on_codes:
+            for place in self.matrices:
+                place.gradient.add_(penalty.slope(place.value), alpha=factor)
+        return penalty(code.float(), [place.value.float() for place in self.matrices], n_features)

@@ -24,8 +24,8 @@ from isthmus.training import (
     Gradient,
     History,
     ResidentBatches,
-    StoredRows,
     Schedule,
+    StoredRows,
     StreamedBatches,
     fit,
 )

@@ -7,23 +7,27 @@ the optimiser reads them. The tests hold every one of them against autograd.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from isthmus._device import is_intel
 from isthmus.networks.dense import TiedLinear
 
-_aten = torch.ops.aten
+_aten: Any = torch.ops.aten
 
 
 class Place(NamedTuple):
-    """Where a parameter is computed with, and where its gradient is to be written."""
+    """What a parameter is computed with, and where its gradient is to be written."""
 
     value: Tensor
     gradient: Tensor
+
+
+#: Where each parameter is.
+Places = Mapping[Tensor, Place]
 
 
 class Layer(Protocol):
@@ -38,29 +42,63 @@ class Layer(Protocol):
         ...
 
 
-def layers_of(modules: Iterable[nn.Module], places: Mapping[nn.Parameter, Place]) -> list[Layer] | None:
-    """Return the chain of these modules, or None where one of them is not known here.
+class Chain:
+    """Layers one after the other."""
 
-    Parameters
-    ----------
-    modules : iterable of torch.nn.Module
-        The layers in their order; sequential containers are opened.
-    places : mapping of Parameter to Place
-        Memory of the parameters.
-    """
-    flat = list(_opened(modules))
-    if not all(type(module) in _ACTIVATIONS or isinstance(module, nn.Linear | TiedLinear) for module in flat):
-        return None
-    layers: list[Layer] = []
-    written: set[nn.Parameter] = set()
-    # From the end, as the gradients come: of two layers with one weight, the second adds.
-    for module in reversed(flat):
-        if isinstance(module, nn.Linear | TiedLinear):
-            layers.append(_Affine(module, places, adds=module.weight in written))
-            written.add(module.weight)
-        else:
-            layers.append(_Activation(module))
-    return layers[::-1]
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self.layers = layers
+
+    @classmethod
+    def of(
+        cls, modules: Iterable[nn.Module], places: Places, written: set[Tensor], *, bare: bool = False
+    ) -> Chain | None:
+        """Return the chain of these modules, or None where one of them is not known here.
+
+        Parameters
+        ----------
+        modules : iterable of torch.nn.Module
+            The layers in their order; sequential containers are opened.
+        places : mapping of Parameter to Place
+            Memory of the parameters.
+        written : set of Parameter
+            Weights whose gradients the layers behind these have written by then; those of these layers
+            are added. The second layer with one weight adds to the gradient of the first.
+        bare : bool, default=False
+            Whether the last layer, which must be linear, leaves its bias to whoever takes its outputs.
+        """
+        flat = list(_opened(modules))
+        if not all(
+            type(module) in _ACTIVATIONS or isinstance(module, nn.Linear | TiedLinear) for module in flat
+        ):
+            return None
+        layers: list[Layer] = []
+        following: nn.Module | None = None
+        for module in reversed(flat):
+            if isinstance(module, nn.Linear | TiedLinear):
+                rectified = isinstance(following, nn.ReLU)
+                if rectified:
+                    layers.pop()
+                adds, biased = module.weight in written, not (bare and following is None)
+                layers.append(_Affine(module, places, adds=adds, rectified=rectified, biased=biased))
+                written.add(module.weight)
+            elif not isinstance(module, nn.Identity):
+                layers.append(_Activation(module))
+            following = module
+        return cls(layers[::-1])
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return what the last layer makes of the first one's inputs."""
+        for layer in self.layers:
+            values = layer.forward(values)
+        return values
+
+    def backward(self, gradient: Tensor, *, needs_inputs: bool) -> Tensor | None:
+        """Write all gradients, and return the inputs' where they are needed."""
+        passed: Tensor | None = gradient
+        for number, layer in reversed(list(enumerate(self.layers))):
+            assert passed is not None
+            passed = layer.backward(passed, needs_inputs=needs_inputs or number > 0)
+        return passed
 
 
 def _opened(modules: Iterable[nn.Module]) -> Iterator[nn.Module]:
@@ -72,50 +110,70 @@ def _opened(modules: Iterable[nn.Module]) -> Iterator[nn.Module]:
 
 
 class _Affine:
-    """A linear layer or a tied one: ``inputs @ weight.T + bias``."""
+    """A linear layer or a tied one, ``inputs @ weight.T + bias``, and the ReLU behind it if there is one."""
 
     def __init__(
-        self, module: nn.Linear | TiedLinear, places: Mapping[nn.Parameter, Place], *, adds: bool
+        self, module: nn.Linear | TiedLinear, places: Places, *, adds: bool, rectified: bool, biased: bool
     ) -> None:
         weight, self.bias = places[module.weight], places[module.bias]
         if isinstance(module, TiedLinear):
             weight = Place(weight.value.t(), weight.gradient.t())
-        self.weight, self.adds = weight, adds
+        self.weight, self.adds, self.rectified, self.biased = weight, adds, rectified, biased
 
     def forward(self, inputs: Tensor) -> Tensor:
         self.inputs = inputs
-        return linear(inputs, self.weight.value, self.bias.value)
+        outputs = product(inputs, self.weight.value, self.bias.value if self.biased else None)
+        self.outputs = outputs.relu_() if self.rectified else outputs
+        return self.outputs
 
     def backward(self, gradient: Tensor, *, needs_inputs: bool) -> Tensor | None:
+        if self.rectified:
+            gradient = _aten.threshold_backward.default(gradient, self.outputs, 0)
         if self.adds:
             self.weight.gradient.addmm_(gradient.t(), self.inputs)
         else:
             torch.mm(gradient.t(), self.inputs, out=self.weight.gradient)
         torch.sum(gradient, 0, out=self.bias.gradient)
-        return torch.mm(gradient, self.weight.value) if needs_inputs else None
+        return product(gradient, self.weight.value.t(), None) if needs_inputs else None
 
 
-def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return ``inputs @ weight.T + bias`` by the fastest product there is for these tensors.
+def product(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return ``inputs @ weight.T``, plus the bias if there is one, in the way that is fastest here.
 
-    On the CPU that is oneDNN's: it adds the bias while the product is in registers, and uses the
-    wide instructions of every maker's processors, where MKL, torch's default, knows one maker's.
+    Which way that is follows from the processor and the shapes, and not from a trial, so that a seed
+    gives the same bits every time.
     """
-    if inputs.is_cpu and inputs.dtype in _ONEDNN_TYPES and weight.is_contiguous():
-        product: Tensor = _onednn_linear(inputs, weight, bias, "none", [], "")
-        return product
-    return functional.linear(inputs, weight, bias)
+    if inputs.is_cpu and inputs.dtype in _ONEDNN_TYPES and _is_large(inputs, weight):
+        return cast(Tensor, _onednn_linear(inputs, weight, bias, "none", [], ""))
+    threads = torch.get_num_threads()
+    n_rows, n_inputs = inputs.shape
+    if inputs.is_cpu and inputs.dtype == torch.float32 and threads > 1 and n_rows % threads == 0:
+        # One run of rows for each thread, as in the passes before and after it: the rows stay in their
+        # core's cache.
+        runs = inputs.view(threads, n_rows // threads, n_inputs)
+        outputs = torch.bmm(runs, weight.t().expand(threads, -1, -1)).view(n_rows, len(weight))
+    else:
+        outputs = torch.mm(inputs, weight.t())
+    return outputs if bias is None else outputs.add_(bias)
 
 
-def _find_onednn() -> Callable[..., Tensor] | None:
-    try:
-        return torch.ops.mkldnn._linear_pointwise.default  # type: ignore[no-any-return]
-    except AttributeError:  # a build of torch without oneDNN
-        return None
+def _is_large(inputs: Tensor, weight: Tensor) -> bool:
+    """Return whether a product outweighs what oneDNN needs to prepare it."""
+    return len(inputs) * weight.numel() >= 1 << 21
 
 
-_onednn_linear = _find_onednn()
-_ONEDNN_TYPES = {torch.float32, torch.bfloat16} if _onednn_linear is not None else set()
+def _onednn_types() -> set[torch.dtype]:
+    """Return the types whose products oneDNN computes faster than torch's default.
+
+    For single precision the default is MKL, which is as fast on the processors of its own maker alone.
+    """
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return set()
+    return {torch.bfloat16} if is_intel() else {torch.bfloat16, torch.float32}
+
+
+_onednn_linear: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+_ONEDNN_TYPES = _onednn_types()
 
 
 class _Activation:
@@ -135,24 +193,19 @@ class _Activation:
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
+# ruff: noqa: ARG005
 #: Module, gradient of the outputs, inputs, outputs -> gradient of the inputs.
-_ACTIVATIONS: Mapping[type[nn.Module], Callable[..., Tensor]] = {
-    nn.Identity: lambda _, gradient, x, y: gradient,
-    nn.ReLU: lambda _, gradient, x, y: _aten.threshold_backward.default(gradient, y, 0),
-    nn.LeakyReLU: lambda module, gradient, x, y: _aten.leaky_relu_backward.default(
-        gradient, x, module.negative_slope, False
+_ACTIVATIONS: Mapping[type[nn.Module], Callable[[Any, Tensor, Tensor, Tensor], Tensor]] = {
+    nn.Identity: lambda module, g, x, y: g,
+    nn.ReLU: lambda module, g, x, y: _aten.threshold_backward.default(g, y, 0),
+    nn.LeakyReLU: lambda module, g, x, y: _aten.leaky_relu_backward.default(
+        g, x, module.negative_slope, False
     ),
-    nn.ELU: lambda module, gradient, x, y: _aten.elu_backward.default(gradient, module.alpha, 1, 1, False, x),
-    nn.SELU: lambda _, gradient, x, y: _aten.elu_backward.default(
-        gradient, _SELU_ALPHA, _SELU_SCALE, 1, False, x
-    ),
-    nn.GELU: lambda module, gradient, x, y: _aten.gelu_backward.default(
-        gradient, x, approximate=module.approximate
-    ),
-    nn.SiLU: lambda _, gradient, x, y: _aten.silu_backward.default(gradient, x),
-    nn.Sigmoid: lambda _, gradient, x, y: _aten.sigmoid_backward.default(gradient, y),
-    nn.Tanh: lambda _, gradient, x, y: _aten.tanh_backward.default(gradient, y),
-    nn.Softplus: lambda module, gradient, x, y: _aten.softplus_backward.default(
-        gradient, x, module.beta, module.threshold
-    ),
+    nn.ELU: lambda module, g, x, y: _aten.elu_backward.default(g, module.alpha, 1, 1, False, x),
+    nn.SELU: lambda module, g, x, y: _aten.elu_backward.default(g, _SELU_ALPHA, _SELU_SCALE, 1, False, x),
+    nn.GELU: lambda module, g, x, y: _aten.gelu_backward.default(g, x, approximate=module.approximate),
+    nn.SiLU: lambda module, g, x, y: _aten.silu_backward.default(g, x),
+    nn.Sigmoid: lambda module, g, x, y: _aten.sigmoid_backward.default(g, y),
+    nn.Tanh: lambda module, g, x, y: _aten.tanh_backward.default(g, y),
+    nn.Softplus: lambda module, g, x, y: _aten.softplus_backward.default(g, x, module.beta, module.threshold),
 }

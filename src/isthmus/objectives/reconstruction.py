@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -77,21 +77,19 @@ class Workspace:
 
     def like(self, tensor: Tensor) -> Tensor:
         """Return a buffer of the tensor's shape, with anything in it; the next call returns it again."""
-        return self.empty(tensor.shape, tensor.dtype, tensor.device)
-
-    def empty(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
-        """Return a buffer of this shape, with anything in it; the next call returns it again."""
-        size = math.prod(shape)
-        fits = self._buffer.dtype == dtype and self._buffer.device == device
+        size = tensor.numel()
+        fits = self._buffer.dtype == tensor.dtype and self._buffer.device == tensor.device
         if not fits or self._buffer.numel() < size:
-            self._buffer = torch.empty(size, dtype=dtype, device=device)
-        return self._buffer[:size].view(shape)
+            self._buffer = torch.empty(size, dtype=tensor.dtype, device=tensor.device)
+        return self._buffer[:size].view(tensor.shape)
 
 
 class ClosedFormLoss(ReconstructionLoss):
     """A loss without parameters whose gradient is known: one pass gives value and gradient."""
 
-    def mean_and_gradient(self, pre_activations: Tensor, rows: Tensor, workspace: Workspace) -> Tensor:
+    def mean_and_gradient(
+        self, pre_activations: Tensor, rows: Tensor, workspace: Workspace, bias: Tensor | None = None
+    ) -> Tensor:
         """Return the mean loss of the rows, and leave its gradient in ``pre_activations``.
 
         Parameters
@@ -102,7 +100,11 @@ class ClosedFormLoss(ReconstructionLoss):
             The targets.
         workspace : Workspace
             Where intermediate results go.
+        bias : Tensor of shape (features,), optional
+            What is still to be added to the pre-activations.
         """
+        if bias is not None:
+            pre_activations += bias
         if pre_activations.dtype == rows.dtype:
             return self._in_place(pre_activations, rows, workspace)
         precise = pre_activations.to(rows.dtype)
@@ -187,15 +189,15 @@ class BinaryCrossEntropy(ClosedFormLoss):
         # Not by softplus, which torch cuts short above 20.
         return functional.binary_cross_entropy_with_logits(pre_activations, rows, reduction="none").sum(1)
 
-    def mean_and_gradient(self, pre_activations: Tensor, rows: Tensor, workspace: Workspace) -> Tensor:
-        """Return the mean cross-entropy; the gradient is that of sigmoid(z) - x."""
+    def mean_and_gradient(
+        self, pre_activations: Tensor, rows: Tensor, workspace: Workspace, bias: Tensor | None = None
+    ) -> Tensor:
+        """Return the mean cross-entropy; the gradient of a value is sigmoid(z) - x."""
         kernels = workspace.kernels
         known = rows.dtype == torch.float32 and pre_activations.dtype in {torch.float32, torch.bfloat16}
         if kernels is None or not (known and kernels.fits(pre_activations, rows)):
-            return super().mean_and_gradient(pre_activations, rows, workspace)
-        sums = workspace.empty(rows.shape[:1], torch.float64, rows.device)
-        kernels.cross_entropy(pre_activations, rows, 1 / len(rows), sums)
-        return sums.mean()
+            return super().mean_and_gradient(pre_activations, rows, workspace, bias)
+        return kernels.cross_entropy(pre_activations, rows, bias)
 
     def _in_place(self, pre_activations: Tensor, rows: Tensor, workspace: Workspace) -> Tensor:
         # softplus(z) = max(z, 0) - log max(p, 1 - p): one logarithm instead of log1p and another exp,

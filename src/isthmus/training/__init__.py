@@ -5,7 +5,17 @@ from isthmus.training.callbacks import Callback, EarlyStopping, ProgressBar
 from isthmus.training.capture import CapturedStep, CudaGraphs, Recorder
 from isthmus.training.gradients import Autograd, Gradient, Objective
 from isthmus.training.loop import fit
-from isthmus.training.optimizers import OPTIMIZERS, SGD, Adadelta, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from isthmus.training.optimizers import (
+    OPTIMIZERS,
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    AdamW,
+    Optimizer,
+    RMSprop,
+    Stepper,
+)
 from isthmus.training.parameters import FlatParameters
 from isthmus.training.schedules import SCHEDULES, Constant, Cosine, OneCycle, ReduceOnPlateau, Schedule
 from isthmus.training.state import History, TrainingState
@@ -38,6 +48,7 @@ __all__ = [
     "ReduceOnPlateau",
     "ResidentBatches",
     "Schedule",
+    "Stepper",
     "StoredRows",
     "StreamedBatches",
     "TrainingState",

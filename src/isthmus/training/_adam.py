@@ -1,9 +1,9 @@
-"""Adam with one compiled sweep for a step; in all else torch's."""
+"""Adam with one compiled sweep for a step."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -12,11 +12,11 @@ from torch import nn
 from isthmus._kernels import Kernels
 
 
-class SweepingAdam(torch.optim.Adam):
+class SweepingAdam:
     """Adam and AdamW over float32 parameters in the CPU's memory.
 
-    torch's step is as exact; for a small network, its Python costs several times what the arithmetic
-    does.
+    torch's step is as exact; for a small network, the Python around it costs several times what the
+    arithmetic does, and that of ``torch.optim.Optimizer`` alone as much.
 
     Parameters
     ----------
@@ -24,45 +24,33 @@ class SweepingAdam(torch.optim.Adam):
         What moves; best one vector of all.
     kernels : Kernels
         The compiled functions.
-    **arguments
-        As for ``torch.optim.Adam``.
+    **settings
+        The settings of ``torch.optim.Adam`` by its names: ``lr``, ``betas``, ``eps``,
+        ``weight_decay``, ``decoupled_weight_decay``.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], kernels: Kernels, **arguments: Any) -> None:
-        super().__init__(parameters, **arguments)
+    def __init__(self, parameters: Iterable[nn.Parameter], kernels: Kernels, **settings: Any) -> None:
+        self.param_groups: list[dict[str, Any]] = [{"params": list(parameters), **settings}]
         self.kernels = kernels
+        self.taken = 0
+        self.means = [torch.zeros_like(parameter.data) for parameter in self.param_groups[0]["params"]]
+        self.squares = [torch.zeros_like(mean) for mean in self.means]
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self) -> None:
         """Move the parameters that have a gradient."""
-        loss = None if closure is None else closure()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._move(parameter, group)
-        return loss
-
-    def _move(self, parameter: nn.Parameter, group: dict[str, Any]) -> None:
-        state = self.state[parameter]
-        if not state:
-            state["step"] = torch.tensor(0.0)
-            state["exp_avg"] = torch.zeros_like(parameter)
-            state["exp_avg_sq"] = torch.zeros_like(parameter)
-        state["step"] += 1
-        taken = state["step"].item()
+        self.taken += 1
+        (group,) = self.param_groups
         beta1, beta2 = group["betas"]
-        rate, decay = group["lr"], group["weight_decay"]
-        decoupled = group["decoupled_weight_decay"]
-        self.kernels.adam(
-            parameter,
-            parameter.grad,
-            state["exp_avg"],
-            state["exp_avg_sq"],
+        rate, decay, decoupled = group["lr"], group["weight_decay"], group["decoupled_weight_decay"]
+        settings = (
             beta1,
             beta2,
-            rate / (1 - beta1**taken),
-            1 / math.sqrt(1 - beta2**taken),
+            rate / (1 - beta1**self.taken),
+            1 / math.sqrt(1 - beta2**self.taken),
             group["eps"],
             0.0 if decoupled else decay,
             1 - rate * decay if decoupled else 1.0,
         )
+        for parameter, mean, square in zip(group["params"], self.means, self.squares, strict=True):
+            if parameter.grad is not None:
+                self.kernels.adam(parameter, parameter.grad, mean, square, *settings)

@@ -103,9 +103,8 @@ class ResidentBatches:
         shape = (self.batch_size, *values.shape[1:])
         buffer = values.new_empty(shape)
         ready = buffer if buffer.is_floating_point() else torch.empty(shape, device=values.device)
-        for start in range(0, len(order), self.batch_size):
-            chosen = order[start : start + self.batch_size]
-            batch = ready[: len(chosen)]
+        for chosen in torch.split(order, self.batch_size):
+            batch = ready if len(chosen) == len(ready) else ready[: len(chosen)]
             if self.kernels is not None:
                 self.kernels.gather(values, chosen, self.rows.unit, batch)
             else:

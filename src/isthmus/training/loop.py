@@ -14,6 +14,7 @@ from isthmus.training.batches import Batches
 from isthmus.training.callbacks import Callback
 from isthmus.training.capture import CapturedStep, Recorder
 from isthmus.training.gradients import Autograd, Gradient, Objective
+from isthmus.training.optimizers import Stepper
 from isthmus.training.schedules import Schedule
 from isthmus.training.state import History, TrainingState
 
@@ -23,7 +24,7 @@ def fit(
     objective: Objective,
     batches: Batches,
     *,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Stepper,
     schedule: Schedule,
     epochs: int,
     gradient: Gradient | None = None,
@@ -42,8 +43,8 @@ def fit(
         Network and rows to named terms.
     batches : Batches
         The training rows.
-    optimizer : torch.optim.Optimizer
-        Set up over what ``gradient`` leaves its results in: the network's parameters, or one vector of
+    optimizer : Stepper
+        Such as ``torch.optim.SGD``, set up over what ``gradient`` leaves its results in: the network's parameters, or one vector of
         all. Its learning rate is the peak that ``schedule`` scales.
     schedule : Schedule
         Factor on the learning rate at each step.
@@ -111,7 +112,7 @@ class _Run:
         objective: Objective,
         gradient: Gradient,
         batches: Batches,
-        optimizer: torch.optim.Optimizer,
+        optimizer: Stepper,
         schedule: Schedule,
         epochs: int,
         gradient_clipping: float | None,

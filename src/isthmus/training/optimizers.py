@@ -11,7 +11,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import nn
@@ -20,6 +20,16 @@ from isthmus._checks import check_flag, check_number
 from isthmus._kernels import Kernels
 from isthmus._specification import Specification, table
 from isthmus.training._adam import SweepingAdam
+
+
+class Stepper(Protocol):
+    """What the loop asks of a built optimiser: each of torch's is one."""
+
+    param_groups: list[dict[str, Any]]
+
+    def step(self) -> Any:
+        """Move the parameters down the gradients they hold."""
+        ...
 
 
 class Optimizer(Specification):
@@ -45,7 +55,7 @@ class Optimizer(Specification):
         weight_decay: float,
         *,
         kernels: Kernels | None = None,
-    ) -> torch.optim.Optimizer:
+    ) -> Stepper:
         """Return torch's optimiser, or one that equals it and is compiled.
 
         Parameters
@@ -104,7 +114,7 @@ class _AdamFamily(Optimizer):
         kernels: Kernels | None,
         *,
         decoupled: bool,
-    ) -> torch.optim.Optimizer:
+    ) -> Stepper:
         parameters = list(parameters)
         arguments: dict[str, Any] = {
             "lr": learning_rate,
@@ -143,7 +153,7 @@ class Adam(_AdamFamily):
         weight_decay: float,
         *,
         kernels: Kernels | None = None,
-    ) -> torch.optim.Optimizer:
+    ) -> Stepper:
         """Return Adam."""
         return self._build(parameters, learning_rate, weight_decay, kernels, decoupled=False)
 
@@ -166,7 +176,7 @@ class AdamW(_AdamFamily):
         weight_decay: float,
         *,
         kernels: Kernels | None = None,
-    ) -> torch.optim.Optimizer:
+    ) -> Stepper:
         """Return AdamW."""
         return self._build(parameters, learning_rate, weight_decay, kernels, decoupled=True)
 
@@ -208,7 +218,7 @@ class SGD(Optimizer):
         weight_decay: float,
         *,
         kernels: Kernels | None = None,
-    ) -> torch.optim.Optimizer:
+    ) -> Stepper:
         """Return torch's fused SGD."""
         nesterov = self.nesterov and self.momentum > 0
         return torch.optim.SGD(
@@ -259,7 +269,7 @@ class RMSprop(Optimizer):
         weight_decay: float,
         *,
         kernels: Kernels | None = None,
-    ) -> torch.optim.Optimizer:
+    ) -> Stepper:
         """Return torch's RMSprop."""
         return torch.optim.RMSprop(
             parameters,
@@ -302,7 +312,7 @@ class Adagrad(Optimizer):
         weight_decay: float,
         *,
         kernels: Kernels | None = None,
-    ) -> torch.optim.Optimizer:
+    ) -> Stepper:
         """Return torch's fused Adagrad."""
         return torch.optim.Adagrad(
             parameters, lr=learning_rate, eps=self.epsilon, weight_decay=weight_decay, fused=True
@@ -349,7 +359,7 @@ class Adadelta(Optimizer):
         weight_decay: float,
         *,
         kernels: Kernels | None = None,
-    ) -> torch.optim.Optimizer:
+    ) -> Stepper:
         """Return torch's Adadelta."""
         return torch.optim.Adadelta(
             parameters, lr=learning_rate, rho=self.decay, eps=self.epsilon, weight_decay=weight_decay
