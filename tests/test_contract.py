@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from helpers import CONFIGURATIONS, ESTIMATORS, assert_same_weights, by_name, sse
 from isthmus import Autoencoder, SparseAutoencoder
-from isthmus.estimators import _base
+from isthmus.estimators import _trainer
 from isthmus.objectives import L1
 from isthmus.training import ResidentBatches
 
@@ -135,7 +135,7 @@ def test_every_pass_of_partial_fit_has_its_own_order(rows, monkeypatch):
             orders.append(self._order(number, self.seed).tolist())
             return super().epoch(number)
 
-    monkeypatch.setattr(_base, "ResidentBatches", Recorder)
+    monkeypatch.setattr(_trainer, "ResidentBatches", Recorder)
     model = Autoencoder(2, random_state=0)
     for _ in range(3):
         model.partial_fit(rows)

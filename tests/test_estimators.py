@@ -228,6 +228,8 @@ BAD_PARAMETERS = {
         ("cuda:99", "'auto', 'cpu'"),
         (7, "'auto', 'cpu'"),
     ],
+    "precision": [("float16", "'auto', 'float32', 'bfloat16'"), (32, "Got 32")],
+    "compile": [("yes", "'auto', True or False"), (1, "Got 1")],
     "callbacks": [
         (print, "None or a list of isthmus.training.Callback"),
         ([print], "None or a list of isthmus.training.Callback"),

@@ -24,7 +24,13 @@ import torch
 from torch import Tensor
 
 _SOURCE = Path(__file__).with_name("kernels.c")
-_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
+_PLAIN = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
+#: From the fastest to what every compiler takes.
+_FLAGS = (
+    (*_PLAIN, "-fopenmp", "-mprefer-vector-width=512"),
+    (*_PLAIN, "-fopenmp"),
+    _PLAIN,
+)
 _COMPILERS = ("cc", "gcc", "clang")
 _COMPILER_TIMEOUT = 60.0
 
@@ -32,9 +38,9 @@ _POINTER, _SIZE, _FLOAT, _INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float,
 _SIGNATURES = {
     "cross_entropy_f32": (*[_POINTER] * 3, _SIZE, _SIZE, _FLOAT, _POINTER, _POINTER, _INT),
     "cross_entropy_bf16": (*[_POINTER] * 3, _SIZE, _SIZE, _FLOAT, _POINTER, _POINTER, _INT),
-    "gather_f32": (_POINTER, _POINTER, _SIZE, _SIZE, _POINTER, _INT),
-    "gather_u8": (_POINTER, _POINTER, _SIZE, _SIZE, _FLOAT, _POINTER, _INT),
-    "adam_f32": (*[_POINTER] * 4, _SIZE, *[_FLOAT] * 7, _INT),
+    "gather_rows": (_POINTER, _POINTER, _SIZE, _SIZE, _POINTER, _INT),
+    "gather_bytes": (_POINTER, _POINTER, _SIZE, _SIZE, _FLOAT, _POINTER, _INT),
+    "adam": (*[_POINTER] * 4, _SIZE, *[_FLOAT] * 7, _INT),
 }
 
 
@@ -66,8 +72,8 @@ class Kernels:
     def cross_entropy(self, pre_activations: Tensor, rows: Tensor, bias: Tensor | None) -> Tensor:
         """Return the mean cross-entropy of the rows, and leave its gradient in ``pre_activations``.
 
-        Pre-activations, and the bias still to be added to them, are float32 or bfloat16, rows float32;
-        the mean is float64.
+        Pre-activations, the bias still to be added to them, and rows are all float32 or all bfloat16; the
+        mean is float64.
         """
         single = pre_activations.dtype == torch.float32
         function = self._library.cross_entropy_f32 if single else self._library.cross_entropy_bf16
@@ -89,18 +95,22 @@ class Kernels:
         return mean
 
     def gather(self, source: Tensor, chosen: Tensor, unit: float, out: Tensor) -> None:
-        """Write the chosen rows of ``source`` to ``out``; bytes are divided by ``unit``."""
+        """Write the chosen rows of ``source`` to ``out``; bytes become float32, divided by ``unit``."""
         n, width = out.shape
-        addresses = (source.data_ptr(), chosen.data_ptr(), n, width)
-        if source.dtype == torch.uint8:
-            self._library.gather_u8(*addresses, unit, out.data_ptr(), self._threads())
+        if source.dtype == out.dtype:
+            size = width * out.element_size()
+            self._library.gather_rows(
+                source.data_ptr(), chosen.data_ptr(), n, size, out.data_ptr(), self._threads()
+            )
         else:
-            self._library.gather_f32(*addresses, out.data_ptr(), self._threads())
+            self._library.gather_bytes(
+                source.data_ptr(), chosen.data_ptr(), n, width, unit, out.data_ptr(), self._threads()
+            )
 
     def adam(self, weights: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, *settings: float) -> None:
-        """Take a step of Adam; the settings are those of ``adam_f32`` in ``kernels.c``, in its order."""
+        """Take a step of Adam; the settings are those of ``adam`` in ``kernels.c``, in its order."""
         addresses = (tensor.data_ptr() for tensor in (weights, gradient, mean, square))
-        self._library.adam_f32(*addresses, weights.numel(), *settings, self._threads())
+        self._library.adam(*addresses, weights.numel(), *settings, self._threads())
 
     def _threads(self) -> int:
         return torch.get_num_threads() if self._threaded else 1
@@ -116,7 +126,7 @@ def load_kernels() -> Kernels | None:
     compiler = _compiler()
     if compiler is None:
         return None
-    for flags in ((*_FLAGS, "-fopenmp"), _FLAGS):
+    for flags in _FLAGS:
         try:
             path, before = _compiled(compiler, flags), _thread_libraries()
             library = ctypes.CDLL(str(path))

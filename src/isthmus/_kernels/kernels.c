@@ -42,14 +42,11 @@ static inline float from_bfloat16(bfloat16 value) {
   return result;
 }
 
-/* To nearest, ties to even; infinities stay, and a NaN stays one (its lowest bits may be lost, so the
-   quiet bit is set). */
+/* To nearest, ties to even. Not for NaN: where one is stored, the loss is NaN as well, and says so. */
 static inline bfloat16 to_bfloat16(float value) {
   uint32_t bits;
   memcpy(&bits, &value, sizeof bits);
-  uint32_t rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
-  uint32_t is_nan = (bits & 0x7fffffffu) > 0x7f800000u;
-  return (bfloat16)((is_nan ? bits | 0x400000u : rounded) >> 16);
+  return (bfloat16)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
 /* exp(x) for x <= 0 within 2 units in the last place (a polynomial on [-ln 2 / 2, ln 2 / 2], Cephes'
@@ -74,80 +71,102 @@ static inline float exp_negative(float x) {
 
 enum { LANES = 16, RUN = 64 * LANES };
 
-/* Cross-entropy of one row, from pre-activations that still lack their bias; they are overwritten by its
-   gradient times `scale`.
+/* One value's part in the sums, and its gradient times `scale` in its place.
 
    softplus(z) = max(z, 0) + log(1 + exp(-|z|)): the logarithm is taken once for 64 factors between 1
    and 2, whose product stays far below the largest float. */
-#define CROSS_ENTROPY_ROW(NAME, TYPE, LOAD, STORE)                                                  \
-  static inline void NAME##_value(TYPE *z, TYPE bias, float target, float scale, float *sum, float *product) {\
-    float value = LOAD(*z) + LOAD(bias), small = exp_negative(-fabsf(value));                       \
-    float factor = 1.0f + small, inverse = 1.0f / factor;                                           \
-    *sum += (value > 0.0f ? value : 0.0f) - value * target;                                         \
-    *product *= factor;                                                                             \
-    *z = STORE(((value >= 0.0f ? 1.0f : small) * inverse - target) * scale);                        \
-  }                                                                                                 \
-                                                                                                    \
-  static double NAME(TYPE *restrict z, const TYPE *restrict bias, const float *restrict x,          \
-                     int64_t width, float scale) {                                                  \
-    double total = 0.0;                                                                             \
-    for (int64_t start = 0; start < width; start += RUN) {                                          \
-      int64_t end = start + RUN < width ? start + RUN : width, column = start;                      \
-      float sum[LANES], product[LANES];                                                             \
-      for (int lane = 0; lane < LANES; lane++) sum[lane] = 0.0f, product[lane] = 1.0f;              \
-      for (; column + LANES <= end; column += LANES) {                                              \
-        _Pragma("omp simd") for (int lane = 0; lane < LANES; lane++)                                \
-          NAME##_value(z + column + lane, bias[column + lane], x[column + lane], scale, sum + lane, \
-                       product + lane);                                                             \
-      }                                                                                             \
-      for (int lane = 0; column < end; column++, lane++)                                            \
-        NAME##_value(z + column, bias[column], x[column], scale, sum + lane, product + lane);       \
-      for (int lane = 0; lane < LANES; lane++) total += sum[lane] + logf(product[lane]);            \
-    }                                                                                               \
-    return total;                                                                                   \
+static inline void one_value(float *z, float bias, float target, float scale, float *sum,
+                             float *product) {
+  float value = *z + bias, small = exp_negative(-fabsf(value));
+  float factor = 1.0f + small, inverse = 1.0f / factor;
+  *sum += (value > 0.0f ? value : 0.0f) - value * target;
+  *product *= factor;
+  *z = ((value >= 0.0f ? 1.0f : small) * inverse - target) * scale;
+}
+
+/* Cross-entropy of at most RUN values of a row, from pre-activations that still lack their bias; they are
+   overwritten by its gradient times `scale`. */
+static double cross_entropy_run(float *restrict z, const float *restrict bias, const float *restrict x,
+                                int64_t width, float scale) {
+  float sum[LANES], product[LANES];
+  for (int lane = 0; lane < LANES; lane++) sum[lane] = 0.0f, product[lane] = 1.0f;
+  int64_t at = 0;
+  for (; at + LANES <= width; at += LANES) {
+#pragma omp simd
+    for (int lane = 0; lane < LANES; lane++)
+      one_value(z + at + lane, bias[at + lane], x[at + lane], scale, sum + lane, product + lane);
+  }
+  for (int lane = 0; at < width; at++, lane++)
+    one_value(z + at, bias[at], x[at], scale, sum + lane, product + lane);
+  double total = 0.0;
+  for (int lane = 0; lane < LANES; lane++) total += sum[lane] + logf(product[lane]);
+  return total;
+}
+
+static double cross_entropy_row_f32(float *z, const float *bias, const float *x, int64_t width,
+                                    float scale) {
+  double total = 0.0;
+  for (int64_t at = 0; at < width; at += RUN)
+    total += cross_entropy_run(z + at, bias + at, x + at, width - at < RUN ? width - at : RUN, scale);
+  return total;
+}
+
+static void widen(const bfloat16 *restrict from, float *restrict to, int64_t width) {
+  for (int64_t at = 0; at < width; at++) to[at] = from_bfloat16(from[at]);
+}
+
+static double cross_entropy_row_bf16(bfloat16 *restrict z, const bfloat16 *restrict bias,
+                                     const bfloat16 *restrict x, int64_t width, float scale) {
+  float wide_z[RUN], wide_bias[RUN], wide_x[RUN];
+  double total = 0.0;
+  for (int64_t start = 0; start < width; start += RUN) {
+    int64_t run = width - start < RUN ? width - start : RUN;
+    widen(z + start, wide_z, run);
+    widen(bias + start, wide_bias, run);
+    widen(x + start, wide_x, run);
+    total += cross_entropy_run(wide_z, wide_bias, wide_x, run, scale);
+    for (int64_t at = 0; at < run; at++) z[start + at] = to_bfloat16(wide_z[at]);
+  }
+  return total;
+}
+
+#define CROSS_ENTROPY(TYPE, SUFFIX)                                                                   \
+  void cross_entropy_##SUFFIX(TYPE *z, const TYPE *bias, const TYPE *x, int64_t rows, int64_t width,  \
+                              float scale, double *sums, double *mean, int threads) {                 \
+    _Pragma("omp parallel num_threads(threads)") {                                                    \
+      unsigned mode = flush_tiny();                                                                   \
+      _Pragma("omp for schedule(static)") for (int64_t row = 0; row < rows; row++) sums[row] =        \
+          cross_entropy_row_##SUFFIX(z + row * width, bias, x + row * width, width, scale);           \
+      restore_tiny(mode);                                                                             \
+    }                                                                                                 \
+    double total = 0.0;                                                                               \
+    for (int64_t row = 0; row < rows; row++) total += sums[row];                                      \
+    *mean = total / (double)rows;                                                                     \
   }
 
-#define AS_IS(value) (value)
-CROSS_ENTROPY_ROW(cross_entropy_row_f32, float, AS_IS, AS_IS)
-CROSS_ENTROPY_ROW(cross_entropy_row_bf16, bfloat16, from_bfloat16, to_bfloat16)
+CROSS_ENTROPY(float, f32)
+CROSS_ENTROPY(bfloat16, bf16)
 
-#define CROSS_ENTROPY(NAME, TYPE, ROW)                                                              \
-  void NAME(TYPE *z, const TYPE *bias, const float *x, int64_t rows, int64_t width, float scale,    \
-            double *sums, double *mean, int threads) {                                              \
-    _Pragma("omp parallel num_threads(threads)") {                                                  \
-      unsigned mode = flush_tiny();                                                                 \
-      _Pragma("omp for schedule(static)") for (int64_t row = 0; row < rows; row++)                  \
-          sums[row] = ROW(z + row * width, bias, x + row * width, width, scale);                    \
-      restore_tiny(mode);                                                                           \
-    }                                                                                               \
-    double total = 0.0;                                                                             \
-    for (int64_t row = 0; row < rows; row++) total += sums[row];                                    \
-    *mean = total / (double)rows;                                                                   \
-  }
-
-CROSS_ENTROPY(cross_entropy_f32, float, cross_entropy_row_f32)
-CROSS_ENTROPY(cross_entropy_bf16, bfloat16, cross_entropy_row_bf16)
-
-/* Chosen rows of floats. Their places are known before they are needed, which no cache can guess. */
+/* Chosen rows of `bytes` bytes each. Their places are known before they are needed, which no cache can
+   guess. */
 enum { AHEAD = 2, LINE = 64 };
 
 static inline void prefetch(const char *row, int64_t bytes) {
   for (int64_t at = 0; at < bytes; at += LINE) __builtin_prefetch(row + at);
 }
 
-void gather_f32(const float *source, const int64_t *chosen, int64_t rows, int64_t width, float *out,
-                int threads) {
-  size_t bytes = (size_t)width * sizeof(float);
+void gather_rows(const char *source, const int64_t *chosen, int64_t rows, int64_t bytes, char *out,
+                 int threads) {
 #pragma omp parallel for schedule(static) num_threads(threads)
   for (int64_t row = 0; row < rows; row++) {
-    if (row + AHEAD < rows) prefetch((const char *)(source + chosen[row + AHEAD] * width), (int64_t)bytes);
-    memcpy(out + row * width, source + chosen[row] * width, bytes);
+    if (row + AHEAD < rows) prefetch(source + chosen[row + AHEAD] * bytes, bytes);
+    memcpy(out + row * bytes, source + chosen[row] * bytes, (size_t)bytes);
   }
 }
 
-/* Chosen rows of bytes, divided by `unit`: a product with its inverse, and one correction by the
+/* Chosen rows of unsigned bytes, divided by `unit`: a product with its inverse, and one correction by the
    remainder, which together round as a division does. */
-void gather_u8(const uint8_t *source, const int64_t *chosen, int64_t rows, int64_t width, float unit,
+void gather_bytes(const uint8_t *source, const int64_t *chosen, int64_t rows, int64_t width, float unit,
                float *out, int threads) {
   float inverse = 1.0f / unit;
 #pragma omp parallel for schedule(static) num_threads(threads)
@@ -164,9 +183,9 @@ void gather_u8(const uint8_t *source, const int64_t *chosen, int64_t rows, int64
 
 /* Adam. `rate` and `root` already hold the corrections of the two running means; `shrink` is what
    decoupled weight decay leaves of a weight, and `decay` the decay that is added to the gradient. */
-void adam_f32(float *restrict weights, const float *restrict gradient, float *restrict mean,
-              float *restrict square, int64_t size, float beta1, float beta2, float rate, float root,
-              float epsilon, float decay, float shrink, int threads) {
+void adam(float *restrict weights, const float *restrict gradient, float *restrict mean,
+          float *restrict square, int64_t size, float beta1, float beta2, float rate, float root,
+          float epsilon, float decay, float shrink, int threads) {
 #pragma omp parallel num_threads(threads)
   {
     unsigned mode = flush_tiny();

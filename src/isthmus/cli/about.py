@@ -62,6 +62,7 @@ def _saved(folder: Path) -> dict[str, Any]:
         "isthmus": config.get("isthmus"),
         "input_shape": config.get("input_shape"),
         **(config.get("settings") or {}),
+        "trained on": config.get("engine") or None,
         "epochs": len(history),
         "loss": history[-1].get("loss"),
         "validation_loss": history[-1].get("validation_loss"),

@@ -57,14 +57,16 @@ class ClosedForm:
         if encoder is None or decoder is None:
             return None
         matrices = [places[matrix] for matrix in assembly.weight_matrices()]
-        bias = places[network.decoder[-1].bias].value
+        last = network.decoder[-1]
+        assert isinstance(last.bias, Tensor)
+        bias = places[last.bias].value
         return cls(encoder, decoder, bias, loss, penalty, matrices, memory, workspace)
 
     @torch.no_grad()
     def __call__(self, rows: Tensor) -> Mapping[str, Tensor]:
-        """Return the terms, and leave the gradient in ``memory``."""
+        """Return the terms, and leave the gradient in ``memory``, whose precision the rows have."""
         self.memory.refresh()
-        code = self.encoder.forward(rows.to(self.memory.precision))
+        code = self.encoder.forward(rows)
         copies = self.decoder.forward(code)
         reconstruction = self.loss.mean_and_gradient(copies, rows, self.workspace, self.last_bias)
         slope = self.decoder.backward(copies, needs_inputs=True)
@@ -88,4 +90,5 @@ class ClosedForm:
         if not on_codes:
             for place in self.matrices:
                 place.gradient.add_(penalty.slope(place.value), alpha=factor)
-        return penalty(code.float(), [place.value.float() for place in self.matrices], n_features)
+        wide = torch.promote_types(code.dtype, torch.float32)
+        return penalty(code.to(wide), [place.value.to(wide) for place in self.matrices], n_features)

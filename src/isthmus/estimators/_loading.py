@@ -104,6 +104,7 @@ def _rebuild(config: Mapping[str, Any], tensors: dict[str, Tensor], device: str)
     model.history_ = [{str(key): value for key, value in row.items()} for row in config["history"]]
     model.n_epochs_ = len(model.history_)
     model.best_epoch_ = config["best_epoch"]
+    model.engine_ = dict(config.get("engine", {}))  # not in files of before it was known
     model.loss_ = model.history_[(model.best_epoch_ or model.n_epochs_) - 1]["loss"]
     model.code_usage_ = np.asarray(config["code_usage"], dtype=np.float64)
     return model

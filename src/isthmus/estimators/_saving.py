@@ -27,6 +27,7 @@ class Fitted(Protocol):
     code_usage_: NDArray[np.float64]
     history_: list[dict[str, float]]
     best_epoch_: int | None
+    engine_: dict[str, Any]
     encoder_: Encoder
     _assembly: Assembly
 
@@ -49,6 +50,7 @@ def save(model: Fitted, folder: Path, *, overwrite: bool) -> None:
         "code_usage": model.code_usage_.tolist(),
         "history": model.history_,
         "best_epoch": model.best_epoch_,
+        "engine": model.engine_,
     }
     # named_parameters lists a tied weight once, which is also what safetensors wants.
     tensors = dict(model._assembly.named_parameters())

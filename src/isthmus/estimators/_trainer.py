@@ -80,6 +80,8 @@ class Trainer:
         graphs = CudaGraphs() if self.device.type == "cuda" and self.settings.compile == "auto" else None
         with self.memory, fair_threads():
             gradient = self._gradient(objective)
+            if isinstance(gradient, ClosedForm) and self.memory.precision != torch.float32:
+                rows = rows.narrowed(self.memory.precision)
             self._describe(gradient, recorded=graphs is not None)
             return fit(
                 self.assembly,

@@ -67,6 +67,15 @@ class Autoencoder(BaseAutoencoder):
         weights of the best epoch are kept. ``None`` trains to the end and keeps the last weights.
     device : str, default="auto"
         "cpu", "cuda", "cuda:1", ...; ``"auto"`` is CUDA where there is one.
+    precision : str, default="auto"
+        What training computes with: "float32", or "bfloat16", whose products are faster on processors
+        made for it, beside weights kept in float32. ``"auto"`` is "float32". Trained models compute in
+        the precision of the rows they get.
+    compile : bool or "auto", default="auto"
+        ``"auto"`` uses what is compiled in no time: a few functions in C where this machine has a C
+        compiler, CUDA graphs on a GPU. ``True`` has ``torch.compile`` compile the whole objective, which
+        takes some 20 seconds and a C++ compiler; ``False`` compiles nothing. The results are equal
+        within rounding.
     callbacks : list of Callback or None, default=None
         See :class:`isthmus.training.Callback`.
     random_state : int, RandomState, Generator or None, default=None
@@ -90,6 +99,9 @@ class Autoencoder(BaseAutoencoder):
         Training loss of the epoch whose weights were kept.
     code_usage_ : ndarray of shape (n_components,)
         Share of the training rows in which a code unit is not zero; 0 for dead units.
+    engine_ : dict
+        What the training ran on: "device", "precision", "gradient" ("closed form" or "autograd"),
+        "compiled" ("kernels", "CUDA graphs", "torch.compile" or None) and "threads".
     settings_ : Settings
         The parameters with every "auto" decided.
     input_shape_ : tuple of int

@@ -184,18 +184,20 @@ class _Activation:
 
     def forward(self, inputs: Tensor) -> Tensor:
         self.inputs = inputs
-        self.outputs: Tensor = self.module(inputs)
+        self.outputs = cast(Tensor, self.module(inputs))
         return self.outputs
 
     def backward(self, gradient: Tensor, *, needs_inputs: bool) -> Tensor | None:
-        return self.derivative(self.module, gradient, self.inputs, self.outputs) if needs_inputs else None
+        if not needs_inputs:
+            return None
+        return cast(Tensor, self.derivative(self.module, gradient, self.inputs, self.outputs))
 
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 # ruff: noqa: ARG005
 #: Module, gradient of the outputs, inputs, outputs -> gradient of the inputs.
-_ACTIVATIONS: Mapping[type[nn.Module], Callable[[Any, Tensor, Tensor, Tensor], Tensor]] = {
+_ACTIVATIONS: Mapping[type[nn.Module], Callable[[Any, Tensor, Tensor, Tensor], Any]] = {
     nn.Identity: lambda module, g, x, y: g,
     nn.ReLU: lambda module, g, x, y: _aten.threshold_backward.default(g, y, 0),
     nn.LeakyReLU: lambda module, g, x, y: _aten.leaky_relu_backward.default(

@@ -95,9 +95,9 @@ class ClosedFormLoss(ReconstructionLoss):
         Parameters
         ----------
         pre_activations : Tensor of shape (batch, features)
-            Overwritten. It may be of less precision than the rows; the value then is of theirs.
+            Overwritten. Sums are computed in single precision at least.
         rows : Tensor of shape (batch, features)
-            The targets.
+            The targets, of the same type.
         workspace : Workspace
             Where intermediate results go.
         bias : Tensor of shape (features,), optional
@@ -105,16 +105,16 @@ class ClosedFormLoss(ReconstructionLoss):
         """
         if bias is not None:
             pre_activations += bias
-        if pre_activations.dtype == rows.dtype:
+        if pre_activations.dtype != torch.bfloat16:
             return self._in_place(pre_activations, rows, workspace)
-        precise = pre_activations.to(rows.dtype)
-        mean = self._in_place(precise, rows, workspace)
+        precise = pre_activations.float()
+        mean = self._in_place(precise, rows.float(), workspace)
         pre_activations.copy_(precise)
         return mean
 
     @abstractmethod
     def _in_place(self, pre_activations: Tensor, rows: Tensor, workspace: Workspace) -> Tensor:
-        """Do the same for tensors of one precision."""
+        """Do the same, for tensors of single precision at least and without a bias."""
 
     def batch_mean(
         self,
@@ -194,7 +194,7 @@ class BinaryCrossEntropy(ClosedFormLoss):
     ) -> Tensor:
         """Return the mean cross-entropy; the gradient of a value is sigmoid(z) - x."""
         kernels = workspace.kernels
-        known = rows.dtype == torch.float32 and pre_activations.dtype in {torch.float32, torch.bfloat16}
+        known = rows.dtype == pre_activations.dtype and rows.dtype in {torch.float32, torch.bfloat16}
         if kernels is None or not (known and kernels.fits(pre_activations, rows)):
             return super().mean_and_gradient(pre_activations, rows, workspace, bias)
         return kernels.cross_entropy(pre_activations, rows, bias)

@@ -26,6 +26,10 @@ class Batches(Protocol):
         ...
 
 
+#: Rows that are narrowed at a time.
+_NARROWED_ROWS = 2048
+
+
 @dataclass(frozen=True)
 class StoredRows:
     """Rows as they are kept: ready for the network, or as bytes that are divided when they are used.
@@ -34,6 +38,7 @@ class StoredRows:
     ----------
     values : Tensor of shape (n, features)
         Floating numbers, or unsigned bytes: a quarter of the memory and of the way to the processor.
+        What is no single precision is widened by `blocks`, and by nothing else.
     unit : float, default=1.0
         What bytes are divided by.
     """
@@ -47,7 +52,7 @@ class StoredRows:
     def blocks(self, n_rows: int) -> Iterator[Tensor]:
         """Yield the rows in their order, ready for the network, ``n_rows`` at a time."""
         for block in torch.split(self.values, n_rows):
-            yield block.float().div_(self.unit) if block.dtype == torch.uint8 else block
+            yield block.float().div_(self.unit) if block.dtype == torch.uint8 else block.float()
 
     def range(self) -> tuple[float, float]:
         """Return the least and the greatest value, ready for the network."""
@@ -61,6 +66,14 @@ class StoredRows:
     def to(self, device: torch.device) -> StoredRows:
         """Return the rows in the memory of a device."""
         return StoredRows(self.values.to(device), self.unit)
+
+    def narrowed(self, precision: torch.dtype) -> StoredRows:
+        """Return the rows in a floating type of less than single precision."""
+        values = self.values.new_empty(self.values.shape, dtype=precision)
+        places = torch.split(values, _NARROWED_ROWS)
+        for place, block in zip(places, self.blocks(_NARROWED_ROWS), strict=True):
+            place.copy_(block)
+        return StoredRows(values)
 
 
 class ResidentBatches:
@@ -85,7 +98,7 @@ class ResidentBatches:
         self.batch_size = min(batch_size, len(rows))
         self.seed = seed
         values = self.rows.values
-        known = values.dtype in {torch.float32, torch.uint8} and values.ndim == 2 and Kernels.fits(values)
+        known = values.ndim == 2 and Kernels.fits(values)
         self.kernels = kernels if known else None
 
     @property

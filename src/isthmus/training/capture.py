@@ -27,7 +27,7 @@ class CudaGraphs:
     """Recording by CUDA graphs."""
 
     def __init__(self) -> None:
-        self.stream = torch.cuda.Stream()
+        self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def warm_up(self, work: Callable[[], Terms]) -> Terms:
         """Do the work on the recording's own stream."""

@@ -59,6 +59,6 @@ class Autograd:
         return {name: value.detach() for name, value in terms.items()}
 
     def _precision(self, device: torch.device) -> contextlib.AbstractContextManager[object]:
-        if self.memory is None or self.memory.precision == torch.float32:
+        if self.memory is None or self.memory.precision.itemsize >= torch.float32.itemsize:
             return contextlib.nullcontext()
         return torch.autocast(device.type, self.memory.precision)

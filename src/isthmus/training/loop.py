@@ -44,8 +44,8 @@ def fit(
     batches : Batches
         The training rows.
     optimizer : Stepper
-        Such as ``torch.optim.SGD``, set up over what ``gradient`` leaves its results in: the network's parameters, or one vector of
-        all. Its learning rate is the peak that ``schedule`` scales.
+        Such as ``torch.optim.SGD``, set up over what ``gradient`` leaves its results in: the network's
+        parameters, or one vector of all. Its learning rate is the peak that ``schedule`` scales.
     schedule : Schedule
         Factor on the learning rate at each step.
     epochs : int
