@@ -26,13 +26,13 @@ class Linear(nn.Linear):
     """
 
     def __init__(self, n_inputs: int, n_outputs: int, generator: torch.Generator | None) -> None:
-        # On the meta device nothing is drawn; the real values come from the generator below.
-        super().__init__(n_inputs, n_outputs, device="meta")
-        if generator is None:
-            return
-        self.to_empty(device=generator.device)
-        nn.init.xavier_uniform_(self.weight, generator=generator)
-        nn.init.zeros_(self.bias)
+        super().__init__(n_inputs, n_outputs, device="meta" if generator is None else generator.device)
+        if generator is not None:
+            nn.init.xavier_uniform_(self.weight, generator=generator)
+            nn.init.zeros_(self.bias)
+
+    def reset_parameters(self) -> None:
+        """Draw nothing: torch calls this with a generator that is not ours."""
 
 
 class TiedLinear(nn.Module):
