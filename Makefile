@@ -34,8 +34,8 @@ check: $(INSTALLED) ## lint, check formatting, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(INSTALLED) ## measure the numbers of benchmarks/RESULTS.md again (about 15 minutes)
-	$(BIN)/python benchmarks/notebook.py
+bench: $(INSTALLED) ## time Isthmus beside its peers and write benchmarks/RESULTS.md (5 minutes)
+	$(BIN)/python benchmarks/speed.py
 
 clean: ## remove what the other targets made
 	rm -rf .venv $(OUTPUT) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -77,7 +77,7 @@ class Trainer:
         objective = ReconstructionObjective(
             self.settings.loss, self.settings.penalty, Workspace(self.kernels)
         )
-        graphs = CudaGraphs() if self.device.type == "cuda" and self.settings.compile == "auto" else None
+        graphs = CudaGraphs() if self._can_be_recorded() else None
         with self.memory, fair_threads():
             gradient = self._gradient(objective)
             if isinstance(gradient, ClosedForm) and self.memory.precision != torch.float32:
@@ -100,6 +100,11 @@ class Trainer:
                 gradient_clipping=self.settings.gradient_clipping,
                 callbacks=callbacks,
             )
+
+    def _can_be_recorded(self) -> bool:
+        # A rate that is a number would be recorded with the step, and the schedule be without effect.
+        followed = all(isinstance(group["lr"], torch.Tensor) for group in self.optimizer.param_groups)
+        return self.device.type == "cuda" and self.settings.compile == "auto" and followed
 
     def _gradient(self, objective: ReconstructionObjective) -> Gradient:
         if self.settings.compile is True:
