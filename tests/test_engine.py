@@ -111,7 +111,9 @@ def test_every_product_is_the_product(dtype, monkeypatch):
     bias = torch.randn(150, generator=generator)
     wanted = inputs.double() @ weight.double().t() + bias
     for chosen in (slice(None), slice(0, 6)):  # by oneDNN, and too small for it
-        product = backpropagation.product(inputs[chosen].to(dtype), weight.to(dtype), bias.to(dtype))
+        product = backpropagation.product(
+            inputs[chosen].to(dtype), weight.to(dtype), bias.to(dtype), backpropagation._Room()
+        )
         precision = 1e-5 if dtype == torch.float32 else 0.03
         torch.testing.assert_close(product.double(), wanted[chosen], rtol=precision, atol=15 * precision)
 

@@ -78,8 +78,8 @@ class Kernels:
         single = pre_activations.dtype == torch.float32
         function = self._library.cross_entropy_f32 if single else self._library.cross_entropy_bf16
         n, width = rows.shape
-        results = torch.empty(n + 1, dtype=torch.float64)
-        mean = results[n]
+        mean = torch.empty((), dtype=torch.float64)
+        sums = torch.empty(n, dtype=torch.float64)
         addend = pre_activations.new_zeros(width) if bias is None else bias
         function(
             pre_activations.data_ptr(),
@@ -88,7 +88,7 @@ class Kernels:
             n,
             width,
             1 / n,
-            results.data_ptr(),
+            sums.data_ptr(),
             mean.data_ptr(),
             self._threads(),
         )

@@ -14,11 +14,14 @@ from sklearn.utils import check_random_state
 from isthmus._device import as_tensor
 from isthmus.bottlenecks import PlainBottleneck
 from isthmus.estimators._assembly import Assembly
-from isthmus.estimators._rows import BLOCK_ROWS, Rows
+from isthmus.estimators._rows import Rows
 from isthmus.estimators._scaling import Scaling
 from isthmus.estimators._settings import Settings
 from isthmus.networks import DenseNetwork, activation
 from isthmus.training import StoredRows
+
+#: Rows that are summed at a time; torch makes a copy of them in double precision.
+_SUMMED_ROWS = 256
 
 
 def build_assembly(
@@ -55,7 +58,7 @@ def scale_rows(rows: torch.Tensor, scaling: Scaling) -> torch.Tensor:
 def mean_of(rows: StoredRows) -> torch.Tensor:
     """Return the mean row, summed in double precision."""
     total = torch.zeros(rows.values.shape[1], dtype=torch.float64)
-    for block in rows.blocks(BLOCK_ROWS):
+    for block in rows.blocks(_SUMMED_ROWS):
         total += block.sum(0, dtype=torch.float64)
     return (total / len(rows)).float()
 

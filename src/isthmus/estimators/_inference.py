@@ -76,7 +76,9 @@ def code_usage(assembly: Assembly, rows: StoredRows) -> NDArray[np.float64]:
     """Return for each code unit the share of rows in which it is not zero; 0 if it never changes."""
     device = next(assembly.parameters()).device
     sample = rows.every(max(len(rows) // USAGE_ROWS, 1))
-    codes = torch.cat([assembly(block.to(device))[1] for block in sample.blocks(BLOCK_ROWS)])
+    network, bottleneck = assembly.network, assembly.bottleneck
+    blocks = (block.to(device) for block in sample.blocks(BLOCK_ROWS))
+    codes = torch.cat([bottleneck.code(network.encode_features(block)) for block in blocks])
     low, high = torch.aminmax(codes, dim=0)
     constant = high - low <= 1e-6 * torch.maximum(low.abs(), high.abs())
     share = (codes != 0).double().mean(0).masked_fill(constant, 0.0)

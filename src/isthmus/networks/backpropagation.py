@@ -119,10 +119,12 @@ class _Affine:
         if isinstance(module, TiedLinear):
             weight = Place(weight.value.t(), weight.gradient.t())
         self.weight, self.adds, self.rectified, self.biased = weight, adds, rectified, biased
+        self._room = _Room(), _Room()
 
     def forward(self, inputs: Tensor) -> Tensor:
         self.inputs = inputs
-        outputs = product(inputs, self.weight.value, self.bias.value if self.biased else None)
+        bias = self.bias.value if self.biased else None
+        outputs = product(inputs, self.weight.value, bias, self._room[0])
         self.outputs = outputs.relu_() if self.rectified else outputs
         return self.outputs
 
@@ -134,10 +136,27 @@ class _Affine:
         else:
             torch.mm(gradient.t(), self.inputs, out=self.weight.gradient)
         torch.sum(gradient, 0, out=self.bias.gradient)
-        return product(gradient, self.weight.value.t(), None) if needs_inputs else None
+        return product(gradient, self.weight.value.t(), None, self._room[1]) if needs_inputs else None
 
 
-def product(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+class _Room:
+    """Memory for the results of one product, the same in every step.
+
+    Fresh memory would be as fast, but what is kept of each step, a few bytes, would come to lie between
+    two such pieces, and the process would grow with every step of the first epoch.
+    """
+
+    def __init__(self) -> None:
+        self._memory: Tensor | None = None
+
+    def of(self, n_rows: int, n_columns: int, like: Tensor) -> Tensor:
+        """Return room for a matrix."""
+        if self._memory is None or len(self._memory) < n_rows:
+            self._memory = like.new_empty(n_rows, n_columns)
+        return self._memory[:n_rows]
+
+
+def product(inputs: Tensor, weight: Tensor, bias: Tensor | None, room: _Room) -> Tensor:
     """Return ``inputs @ weight.T``, plus the bias if there is one, in the way that is fastest here.
 
     Which way that is follows from the processor and the shapes, and not from a trial, so that a seed
@@ -147,13 +166,18 @@ def product(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return cast(Tensor, _onednn_linear(inputs, weight, bias, "none", [], ""))
     threads = torch.get_num_threads()
     n_rows, n_inputs = inputs.shape
+    outputs = room.of(n_rows, len(weight), inputs)
     if inputs.is_cpu and inputs.dtype == torch.float32 and threads > 1 and n_rows % threads == 0:
         # One run of rows for each thread, as in the passes before and after it: the rows stay in their
         # core's cache.
         runs = inputs.view(threads, n_rows // threads, n_inputs)
-        outputs = torch.bmm(runs, weight.t().expand(threads, -1, -1)).view(n_rows, len(weight))
+        torch.bmm(
+            runs,
+            weight.t().expand(threads, -1, -1),
+            out=outputs.view(threads, n_rows // threads, len(weight)),
+        )
     else:
-        outputs = torch.mm(inputs, weight.t())
+        torch.mm(inputs, weight.t(), out=outputs)
     return outputs if bias is None else outputs.add_(bias)
 
 
