@@ -36,6 +36,7 @@ check: $(INSTALLED) ## lint, check formatting, types and import contracts
 
 bench: $(INSTALLED) ## time Isthmus beside its peers and write benchmarks/RESULTS.md (5 minutes)
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/scaling.py
 
 clean: ## remove what the other targets made
 	rm -rf .venv $(OUTPUT) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
