@@ -10,27 +10,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 
-import isthmus
 from isthmus import Autoencoder, SparseAutoencoder
 from isthmus.comparison import evaluate
 from isthmus.data import load_mnist
 from isthmus.estimators import BaseAutoencoder
+from recording import HERE, machine, write_between
 
-HERE = Path(__file__).parent
 SHARED: dict[str, Any] = {"batch_size": 256, "patience": None}
 VARIANTS: dict[str, Callable[[int], BaseAutoencoder]] = {
     "single, 10 epochs": lambda seed: Autoencoder(32, epochs=10, random_state=seed, **SHARED),
@@ -104,13 +99,6 @@ def angle_to_pca(model: BaseAutoencoder, train: np.ndarray) -> float:
     return float(np.degrees(angles.max()))
 
 
-def machine() -> str:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    capability = torch.backends.cpu.get_cpu_capability()
-    versions = f"Isthmus {isthmus.__version__}, torch {torch.__version__}, Python {platform.python_version()}"
-    return f"{cores} cores, {platform.machine()}, {capability}; {versions}"
-
-
 def write_table(record: dict[str, Any]) -> None:
     """Replace the table between the marks of RESULTS.md."""
     header = (
@@ -132,11 +120,7 @@ def write_table(record: dict[str, Any]) -> None:
             row.get("seconds", "–"),
         )
         lines.append("| " + " | ".join(map(str, cells)) + " |")
-    path = HERE / "RESULTS.md"
-    before, _, rest = path.read_text(encoding="utf-8").partition("<!-- notebook -->\n")
-    _, _, after = rest.partition("<!-- end -->")
-    table = "\n".join(lines)
-    path.write_text(f"{before}<!-- notebook -->\n{table}\n<!-- end -->{after}", encoding="utf-8")
+    write_between("notebook", "end", lines)
 
 
 if __name__ == "__main__":

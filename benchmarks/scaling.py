@@ -15,7 +15,7 @@ import numpy as np
 
 from isthmus import Autoencoder
 from isthmus.errors import DeadCodeWarning
-from notebook import HERE, machine
+from recording import machine, write_between
 
 #: Rows and features; the first ones vary the rows, the others the width.
 SIZES = [
@@ -48,11 +48,7 @@ def main() -> None:
         )
         lines.append("| " + " | ".join(map(str, cells)) + " |")
         print(lines[-1], flush=True)
-    path = HERE / "RESULTS.md"
-    before, _, rest = path.read_text(encoding="utf-8").partition("<!-- scaling -->\n")
-    _, _, after = rest.partition("<!-- end of scaling -->")
-    text = "\n".join(lines)
-    path.write_text(f"{before}<!-- scaling -->\n{text}\n<!-- end of scaling -->{after}", encoding="utf-8")
+    write_between("scaling", "end of scaling", lines)
 
 
 def seconds_per_epoch(n_rows: int, n_features: int) -> float:

@@ -29,7 +29,7 @@ import numpy as np
 
 from isthmus import Autoencoder
 from isthmus.data import load_mnist
-from notebook import HERE, machine
+from recording import HERE, machine, write_between
 
 DEEP = ("--hidden", "128,64")
 #: Title -> the way that all others are compared with, and the ways: script and arguments. "jax:" runs in
@@ -190,11 +190,7 @@ def write_table(record: Mapping[str, Any]) -> None:
         f"`import torch`; the float32 images alone are 179 MiB. Rows per second: {speeds['transform']:,} "
         f"(`transform`), {speeds['inverse_transform']:,} (`inverse_transform`).",
     ]
-    path = HERE / "RESULTS.md"
-    before, _, rest = path.read_text(encoding="utf-8").partition("<!-- speed -->\n")
-    _, _, after = rest.partition("<!-- end of speed -->")
-    text = "\n".join(lines)
-    path.write_text(f"{before}<!-- speed -->\n{text}\n<!-- end of speed -->{after}", encoding="utf-8")
+    write_between("speed", "end of speed", lines)
 
 
 if __name__ == "__main__":
