@@ -45,7 +45,7 @@ def loss_of_rows(
 ) -> NDArray[np.float64]:
     """Return the reconstruction loss of each row, shape (n,), in the precision of the rows."""
     losses = np.empty(len(rows))
-    assembly = _in_precision(assembly, getattr(torch, precision_of(rows).name))
+    assembly = _in_precision(assembly, _torch_precision(rows))
     for start, block in _blocks(assembly, rows):
         scaled = encoder.scaling(block)
         part = loss.per_row(assembly(scaled)[0], scaled, assembly.learnt())
@@ -56,7 +56,7 @@ def loss_of_rows(
 @torch.inference_mode()
 def explained_variance(encoder: Encoder, decoder: Decoder, rows: Rows) -> float:
     """Return the share of the variance of the scaled rows that their reconstruction explains."""
-    precision = getattr(torch, precision_of(rows).name)
+    precision = _torch_precision(rows)
     encoder, decoder = _in_precision(encoder, precision), _in_precision(decoder, precision)
     scaling = encoder.scaling
     mean = sum(scaling(block).sum(0, dtype=torch.float64) for _, block in _blocks(encoder, rows)) / len(rows)
@@ -96,10 +96,15 @@ def scaled_range(encoder: Encoder, rows: Rows) -> tuple[float, float]:
 
 def _blocks(module: nn.Module, rows: Rows) -> Iterator[tuple[int, Tensor]]:
     """Yield blocks of floating rows on the module's device, each with the number of its first row."""
-    device, precision = next(module.parameters()).device, getattr(torch, precision_of(rows).name)
+    device, precision = next(module.parameters()).device, _torch_precision(rows)
     source = as_tensor(rows)
     for start in range(0, len(rows), BLOCK_ROWS):
         yield start, source[start : start + BLOCK_ROWS].to(device, precision)
+
+
+def _torch_precision(rows: Rows) -> torch.dtype:
+    precision: torch.dtype = getattr(torch, precision_of(rows).name)
+    return precision
 
 
 def _in_precision(module: Module, dtype: torch.dtype) -> Module:

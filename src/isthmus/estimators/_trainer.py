@@ -74,12 +74,13 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
     ) -> History:
         """Train for some epochs on scaled rows in the host's memory; the parameters are as in `fit`."""
+        workspace = Workspace(self.kernels)
         objective = ReconstructionObjective(
-            self.settings.loss, self.settings.penalty, Workspace(self.kernels)
+            self.settings.loss, self.settings.penalty, None if self.settings.compile is True else workspace
         )
         graphs = CudaGraphs() if self._can_be_recorded() else None
         with self.memory, fair_threads():
-            gradient = self._gradient(objective)
+            gradient = self._gradient(objective, workspace)
             if isinstance(gradient, ClosedForm) and self.memory.precision != torch.float32:
                 rows = rows.narrowed(self.memory.precision)
             self._describe(gradient, recorded=graphs is not None)
@@ -106,13 +107,10 @@ class Trainer:
         followed = all(isinstance(group["lr"], torch.Tensor) for group in self.optimizer.param_groups)
         return self.device.type == "cuda" and self.settings.compile == "auto" and followed
 
-    def _gradient(self, objective: ReconstructionObjective) -> Gradient:
+    def _gradient(self, objective: ReconstructionObjective, workspace: Workspace) -> Gradient:
         if self.settings.compile is True:
-            plain = ReconstructionObjective(objective.loss, objective.penalty, None)
-            return Autograd(self.assembly, torch.compile(plain), self.memory)
-        closed = ClosedForm.of(
-            self.assembly, objective.loss, objective.penalty, self.memory, objective.workspace or Workspace()
-        )
+            return Autograd(self.assembly, torch.compile(objective), self.memory)
+        closed = ClosedForm.of(self.assembly, objective.loss, objective.penalty, self.memory, workspace)
         return closed or Autograd(self.assembly, objective, self.memory)
 
     def _describe(self, gradient: Gradient, *, recorded: bool) -> None:

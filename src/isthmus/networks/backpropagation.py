@@ -191,7 +191,7 @@ def _onednn_types() -> set[torch.dtype]:
 
     For single precision the default is MKL, which is as fast on the processors of its own maker alone.
     """
-    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    if _onednn_linear is None:
         return set()
     return {torch.bfloat16} if is_intel() else {torch.bfloat16, torch.float32}
 

@@ -47,7 +47,6 @@ class Optimizer(Specification):
             Whether the reconstruction is bounded, as probabilities are.
         """
 
-    @abstractmethod
     def build(
         self,
         parameters: Iterable[nn.Parameter],
@@ -67,6 +66,11 @@ class Optimizer(Specification):
         kernels : Kernels, optional
             Compiled functions; they need parameters of type float32 in the CPU's memory.
         """
+        return self._build(list(parameters), kernels, lr=learning_rate, weight_decay=weight_decay)
+
+    @abstractmethod
+    def _build(self, parameters: list[nn.Parameter], kernels: Kernels | None, **shared: Any) -> Stepper:
+        """Do so; ``shared`` are the arguments that all of torch's optimisers have."""
 
     def _check_shares(self, *names: str) -> None:
         for name in names:
@@ -94,6 +98,7 @@ class _AdamFamily(Optimizer):
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
+    decoupled: ClassVar[bool]
 
     def __post_init__(self) -> None:
         self._check_shares("beta1", "beta2")
@@ -106,28 +111,19 @@ class _AdamFamily(Optimizer):
         width = 1.0 if bounded else max(1.0, n_features / 50)
         return 0.02 / math.sqrt(n_layers * width)
 
-    def _build(
-        self,
-        parameters: Iterable[nn.Parameter],
-        learning_rate: float,
-        weight_decay: float,
-        kernels: Kernels | None,
-        *,
-        decoupled: bool,
-    ) -> Stepper:
-        parameters = list(parameters)
+    def _build(self, parameters: list[nn.Parameter], kernels: Kernels | None, **shared: Any) -> Stepper:
         arguments: dict[str, Any] = {
-            "lr": learning_rate,
+            **shared,
             "betas": (self.beta1, self.beta2),
             "eps": self.epsilon,
-            "weight_decay": weight_decay,
-            "decoupled_weight_decay": decoupled,
+            "decoupled_weight_decay": self.decoupled,
         }
         if kernels is not None and all(map(_sweeps, parameters)):
             return SweepingAdam(parameters, kernels, **arguments)
         if any(parameter.is_cuda for parameter in parameters):
             # Recorded steps read the rate from the device and keep their count there.
-            arguments |= {"lr": torch.tensor(learning_rate, device=parameters[0].device), "capturable": True}
+            rate = torch.tensor(shared["lr"], device=parameters[0].device)
+            arguments |= {"lr": rate, "capturable": True}
         return torch.optim.Adam(parameters, fused=True, **arguments)
 
 
@@ -145,17 +141,7 @@ class Adam(_AdamFamily):
     """
 
     name: ClassVar[str] = "adam"
-
-    def build(
-        self,
-        parameters: Iterable[nn.Parameter],
-        learning_rate: float,
-        weight_decay: float,
-        *,
-        kernels: Kernels | None = None,
-    ) -> Stepper:
-        """Return Adam."""
-        return self._build(parameters, learning_rate, weight_decay, kernels, decoupled=False)
+    decoupled: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)
@@ -168,17 +154,7 @@ class AdamW(_AdamFamily):
     """
 
     name: ClassVar[str] = "adamw"
-
-    def build(
-        self,
-        parameters: Iterable[nn.Parameter],
-        learning_rate: float,
-        weight_decay: float,
-        *,
-        kernels: Kernels | None = None,
-    ) -> Stepper:
-        """Return AdamW."""
-        return self._build(parameters, learning_rate, weight_decay, kernels, decoupled=True)
+    decoupled: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
@@ -211,22 +187,13 @@ class SGD(Optimizer):
         # Momentum adds up 1 / (1 - momentum) steps; at 0.9 the numerator is 1.
         return math.sqrt(10 * (1 - self.momentum)) / (n_features + 20) / math.sqrt(n_layers)
 
-    def build(
-        self,
-        parameters: Iterable[nn.Parameter],
-        learning_rate: float,
-        weight_decay: float,
-        *,
-        kernels: Kernels | None = None,
-    ) -> Stepper:
-        """Return torch's fused SGD."""
+    def _build(self, parameters: list[nn.Parameter], kernels: Kernels | None, **shared: Any) -> Stepper:
         nesterov = self.nesterov and self.momentum > 0
         return torch.optim.SGD(
             parameters,
-            lr=learning_rate,
             momentum=self.momentum,
             nesterov=nesterov,
-            weight_decay=weight_decay,
+            **shared,
             fused=True,
         )
 
@@ -262,22 +229,13 @@ class RMSprop(Optimizer):
         """Return 0.005 for a single layer, less for a deep network."""
         return 0.005 / math.sqrt(n_layers)
 
-    def build(
-        self,
-        parameters: Iterable[nn.Parameter],
-        learning_rate: float,
-        weight_decay: float,
-        *,
-        kernels: Kernels | None = None,
-    ) -> Stepper:
-        """Return torch's RMSprop."""
+    def _build(self, parameters: list[nn.Parameter], kernels: Kernels | None, **shared: Any) -> Stepper:
         return torch.optim.RMSprop(
             parameters,
-            lr=learning_rate,
             alpha=self.decay,
             momentum=self.momentum,
             eps=self.epsilon,
-            weight_decay=weight_decay,
+            **shared,
         )
 
 
@@ -305,18 +263,8 @@ class Adagrad(Optimizer):
         """Return 0.1 for a single layer, less for a deep network."""
         return 0.1 / math.sqrt(n_layers)
 
-    def build(
-        self,
-        parameters: Iterable[nn.Parameter],
-        learning_rate: float,
-        weight_decay: float,
-        *,
-        kernels: Kernels | None = None,
-    ) -> Stepper:
-        """Return torch's fused Adagrad."""
-        return torch.optim.Adagrad(
-            parameters, lr=learning_rate, eps=self.epsilon, weight_decay=weight_decay, fused=True
-        )
+    def _build(self, parameters: list[nn.Parameter], kernels: Kernels | None, **shared: Any) -> Stepper:
+        return torch.optim.Adagrad(parameters, eps=self.epsilon, fused=True, **shared)
 
 
 @dataclass(frozen=True)
@@ -352,18 +300,8 @@ class Adadelta(Optimizer):
         """Return 1.0, the paper's."""
         return 1.0
 
-    def build(
-        self,
-        parameters: Iterable[nn.Parameter],
-        learning_rate: float,
-        weight_decay: float,
-        *,
-        kernels: Kernels | None = None,
-    ) -> Stepper:
-        """Return torch's Adadelta."""
-        return torch.optim.Adadelta(
-            parameters, lr=learning_rate, rho=self.decay, eps=self.epsilon, weight_decay=weight_decay
-        )
+    def _build(self, parameters: list[nn.Parameter], kernels: Kernels | None, **shared: Any) -> Stepper:
+        return torch.optim.Adadelta(parameters, rho=self.decay, eps=self.epsilon, **shared)
 
 
 OPTIMIZERS = table(Adam, AdamW, SGD, RMSprop, Adagrad, Adadelta)
