@@ -11,6 +11,26 @@ import torch
 from torch import Tensor
 
 from isthmus._kernels import Kernels
+from isthmus._random import row_keys
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The rows of a step, and what random numbers for them are drawn by.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (batch, features)
+        The rows, ready for the network; they may be overwritten when the next batch is made.
+    keys : Tensor of int64, shape (batch,)
+        A key for each row: a function of the seed, the epoch and the row, and of nothing else.
+    """
+
+    rows: Tensor
+    keys: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
 
 class Batches(Protocol):
@@ -21,7 +41,7 @@ class Batches(Protocol):
         """Steps in an epoch."""
         ...
 
-    def epoch(self, number: int) -> Iterator[Tensor]:
+    def epoch(self, number: int) -> Iterator[Batch]:
         """Yield the batches of epoch ``number``; a batch may be overwritten by the next one."""
         ...
 
@@ -55,8 +75,11 @@ class StoredRows:
             yield block.float().div_(self.unit) if block.dtype == torch.uint8 else block.float()
 
     def range(self) -> tuple[float, float]:
-        """Return the least and the greatest value, ready for the network."""
+        """Return the least and the greatest value, ready for the network; what is missing aside."""
         low, high = (float(value) for value in torch.aminmax(self.values))
+        if math.isnan(low):
+            observed = self.values[~self.values.isnan()]
+            low, high = (float(value) for value in torch.aminmax(observed))
         return (low / self.unit, high / self.unit)
 
     def every(self, step: int) -> StoredRows:
@@ -106,17 +129,22 @@ class ResidentBatches:
         """Steps in an epoch."""
         return math.ceil(len(self.rows) / self.batch_size)
 
-    def epoch(self, number: int) -> Iterator[Tensor]:
+    def epoch(self, number: int) -> Iterator[Batch]:
         """Yield the batches of epoch ``number``."""
+        values = self.rows.values
         if self.seed is None:
-            yield from self.rows.blocks(self.batch_size)
+            # Always the same numbers, so that one epoch's validation can be held against another's.
+            numbers = torch.arange(len(values), device=values.device)
+            keys = torch.split(row_keys(0, 0, numbers), self.batch_size)
+            yield from map(Batch, self.rows.blocks(self.batch_size), keys)
             return
-        values, order = self.rows.values, self._order(number, self.seed)
+        order = self._order(number, self.seed)
+        keys = torch.split(row_keys(self.seed, number, order), self.batch_size)
         # One buffer for all batches: a fresh allocation a step costs more than the gather itself.
         shape = (self.batch_size, *values.shape[1:])
         buffer = values.new_empty(shape)
         ready = buffer if buffer.is_floating_point() else torch.empty(shape, device=values.device)
-        for chosen in torch.split(order, self.batch_size):
+        for chosen, own in zip(torch.split(order, self.batch_size), keys, strict=True):
             batch = ready if len(chosen) == len(ready) else ready[: len(chosen)]
             if self.kernels is not None:
                 self.kernels.gather(values, chosen, self.rows.unit, batch)
@@ -124,7 +152,7 @@ class ResidentBatches:
                 gathered = torch.index_select(values, 0, chosen, out=buffer[: len(chosen)])
                 if ready is not buffer:
                     torch.div(gathered, self.rows.unit, out=batch)
-            yield batch
+            yield Batch(batch, own)
 
     def _order(self, number: int, seed: int) -> Tensor:
         # The seed sequence of a torch generator on the CPU depends on the seed's bits alone, so a
@@ -153,7 +181,7 @@ class StreamedBatches:
         """Steps in an epoch."""
         return self.batches.n_steps
 
-    def epoch(self, number: int) -> Iterator[Tensor]:
+    def epoch(self, number: int) -> Iterator[Batch]:
         """Yield the batches of epoch ``number``."""
         for batch in self.batches.epoch(number):
-            yield batch.to(self.device)
+            yield Batch(batch.rows.to(self.device), batch.keys.to(self.device))

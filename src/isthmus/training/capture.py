@@ -8,6 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from isthmus.training.batches import Batch
+
 Terms = Mapping[str, Tensor]
 
 
@@ -55,7 +57,7 @@ class CapturedStep:
     Parameters
     ----------
     step : callable
-        Rows to terms; moves the parameters.
+        Batch to terms; moves the parameters.
     recorder : Recorder
         What records.
     """
@@ -63,21 +65,23 @@ class CapturedStep:
     #: Steps before the recording.
     WARM_UP = 3
 
-    def __init__(self, step: Callable[[Tensor], Terms], recorder: Recorder) -> None:
+    def __init__(self, step: Callable[[Batch], Terms], recorder: Recorder) -> None:
         self.step, self.recorder = step, recorder
         self.recordable = True
         self._taken = 0
-        self._rows: Tensor | None = None
+        self._fixed: Batch | None = None
         self._replay: Callable[[], None] | None = None
         self._terms: Terms = {}
 
-    def __call__(self, rows: Tensor) -> Terms:
+    def __call__(self, batch: Batch) -> Terms:
         """Take the step."""
-        if not self.recordable or (self._rows is not None and self._rows.shape != rows.shape):
-            return self.step(rows)
-        if self._rows is None:
-            self._rows = rows.clone()
-        fixed = self._rows.copy_(rows)
+        if not self.recordable or (self._fixed is not None and self._fixed.rows.shape != batch.rows.shape):
+            return self.step(batch)
+        if self._fixed is None:
+            self._fixed = Batch(batch.rows.clone(), batch.keys.clone())
+        fixed = self._fixed
+        fixed.rows.copy_(batch.rows)
+        fixed.keys.copy_(batch.keys)
         if self._taken < self.WARM_UP:
             self._taken += 1
             return self.recorder.warm_up(lambda: self.step(fixed))
@@ -86,7 +90,7 @@ class CapturedStep:
                 self._replay, self._terms = self.recorder.record(lambda: self.step(fixed))
             except RuntimeError:
                 self.recordable = False
-                return self.step(rows)
+                return self.step(batch)
         self._replay()
         # The next playback writes to the same place.
         return {name: value.clone() for name, value in self._terms.items()}

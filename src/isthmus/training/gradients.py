@@ -9,21 +9,22 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from isthmus.training.batches import Batch
 from isthmus.training.parameters import FlatParameters
 
 
 class Objective(Protocol):
     """What the loop minimises."""
 
-    def __call__(self, network: nn.Module, rows: Tensor) -> Mapping[str, Tensor]:
+    def __call__(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         """Return scalar terms by name, each a mean over the rows; ``"loss"`` is minimised."""
         ...
 
 
 class Gradient(Protocol):
-    """Rows to the terms of the objective, with the gradient left where the optimiser reads it."""
+    """A batch to the terms of the objective, with the gradient left where the optimiser reads it."""
 
-    def __call__(self, rows: Tensor) -> Mapping[str, Tensor]:
+    def __call__(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return the terms, without a graph behind them."""
         ...
 
@@ -47,10 +48,10 @@ class Autograd:
     ) -> None:
         self.network, self.objective, self.memory = network, objective, memory
 
-    def __call__(self, rows: Tensor) -> Mapping[str, Tensor]:
+    def __call__(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return the terms, and leave the gradient behind."""
-        with self._precision(rows.device):
-            terms = self.objective(self.network, rows)
+        with self._precision(batch.rows.device):
+            terms = self.objective(self.network, batch)
         if self.memory is None:
             self.network.zero_grad(set_to_none=True)
             terms["loss"].backward()  # type: ignore[no-untyped-call]

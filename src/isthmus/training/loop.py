@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from isthmus.errors import DivergenceError
-from isthmus.training.batches import Batches
+from isthmus.training.batches import Batch, Batches
 from isthmus.training.callbacks import Callback
 from isthmus.training.capture import CapturedStep, Recorder
 from isthmus.training.gradients import Autograd, Gradient, Objective
 from isthmus.training.optimizers import Stepper
 from isthmus.training.schedules import Schedule
-from isthmus.training.state import History, TrainingState
+from isthmus.training.state import History, Model, TrainingState
 
 
 def fit(
@@ -32,6 +32,7 @@ def fit(
     validation: Batches | None = None,
     gradient_clipping: float | None = None,
     callbacks: Sequence[Callback] = (),
+    model: Model | None = None,
 ) -> History:
     """Train ``network`` in place.
 
@@ -40,7 +41,7 @@ def fit(
     network : torch.nn.Module
         What learns; it is left in evaluation mode.
     objective : Objective
-        Network and rows to named terms.
+        Network and batch to named terms.
     batches : Batches
         The training rows.
     optimizer : Stepper
@@ -60,6 +61,8 @@ def fit(
         Largest Euclidean norm of the gradient of all parameters together.
     callbacks : sequence of Callback
         Called at the start, after each step and epoch, and at the end.
+    model : Model, optional
+        What callbacks may ask for codes and copies: the estimator that is being fitted.
 
     Returns
     -------
@@ -76,6 +79,7 @@ def fit(
     run = _Run(
         network, objective, gradient, batches, optimizer, schedule, epochs, gradient_clipping, callbacks
     )
+    run.state.model = model
     if recorder is not None:
         run.take_step = CapturedStep(run.step, recorder)
     state = run.state
@@ -129,17 +133,18 @@ class _Run:
         self.peaks = [float(group["lr"]) for group in optimizer.param_groups]
         self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         self.state = TrainingState(network, History(), epochs, batches.n_steps)
-        self.take_step: Callable[[Tensor], Mapping[str, Tensor]] = self.step
+        self.take_step: Callable[[Batch], Mapping[str, Tensor]] = self.step
 
     def train_epoch(self) -> dict[str, float]:
         """Make one pass and return its row of the history; nothing in here waits for the device."""
         start, state = time.perf_counter(), self.state
         means, losses, total = _Means(), state.history.monitored, state.epochs * state.n_steps
         factor = 1.0
-        for rows in self.batches.epoch(state.epoch):
+        for batch in self.batches.epoch(state.epoch):
             factor = self.schedule.factor(state.step / total, losses)
             self.set_rate(factor)
-            means.add(self.take_step(rows), len(rows))
+            state.terms = self.take_step(batch)
+            means.add(state.terms, len(batch))
             state.step += 1
             for callback in self.callbacks:
                 callback.on_step_end(state)
@@ -147,9 +152,9 @@ class _Run:
         row = {"epoch": state.epoch, **means.result()}
         return row | {"learning_rate": self.peaks[0] * factor, "seconds": time.perf_counter() - start}
 
-    def step(self, rows: Tensor) -> Mapping[str, Tensor]:
+    def step(self, batch: Batch) -> Mapping[str, Tensor]:
         """Take one step down the gradient and return the terms before it."""
-        terms = self.gradient(rows)
+        terms = self.gradient(batch)
         if self.gradient_clipping is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.gradient_clipping)
         self.optimizer.step()
@@ -168,8 +173,8 @@ class _Run:
         """Return the terms of the objective on the validation rows."""
         self.network.eval()
         means = _Means()
-        for rows in validation.epoch(0):
-            means.add(self.objective(self.network, rows), len(rows))
+        for batch in validation.epoch(0):
+            means.add(self.objective(self.network, batch), len(batch))
         self.network.train()
         return {f"validation_{name}": value for name, value in means.result().items()}
 

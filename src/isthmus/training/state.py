@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+
+class Model(Protocol):
+    """What callbacks may ask of the estimator that is being fitted."""
+
+    def transform(self, X: Any) -> NDArray[Any]:
+        """Return the codes of rows."""
+        ...
+
+    def reconstruct(self, X: Any) -> NDArray[Any]:
+        """Return the copies of rows."""
+        ...
 
 
 @dataclass
@@ -49,6 +64,10 @@ class TrainingState:
         Finished epochs, and finished steps over all epochs.
     stop : bool
         Set it to end the training after the epoch.
+    terms : mapping of str to Tensor
+        The terms of the last step, on the device; reading one makes it wait.
+    model : Model or None
+        The estimator that is being fitted; None where the loop is used without one.
     """
 
     network: nn.Module
@@ -58,3 +77,5 @@ class TrainingState:
     epoch: int = 0
     step: int = 0
     stop: bool = False
+    terms: Mapping[str, Tensor] = field(default_factory=dict)
+    model: Model | None = None
