@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -77,3 +78,13 @@ def check_flag(value: Any, *, parameter: str, owner: str) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise InvalidTypeError(str(wrong_parameter(owner, parameter, "True or False", value)))
     return bool(value)
+
+
+def check_widths(
+    value: object, *, parameter: str, owner: str, at_least_one: bool = False
+) -> tuple[int, ...]:
+    """Return ``value`` as a tuple if it is a sequence of positive integers."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence) or (at_least_one and not value):
+        wanted = "a sequence of widths such as (128, 64)"
+        raise InvalidTypeError(str(wrong_parameter(owner, parameter, wanted, value)))
+    return tuple(check_integer(width, parameter=parameter, owner=owner, minimum=1) for width in value)

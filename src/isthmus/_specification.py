@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import re
 from abc import ABC
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, TypeVar, cast
@@ -107,12 +108,16 @@ def _names(parts: Mapping[str, type[Part]]) -> str:
 def _from_text(text: str, parameter: str, owner: str) -> tuple[str, dict[str, Any]]:
     name, _, rest = text.partition(":")
     settings: dict[str, Any] = {}
-    for item in filter(None, rest.split(",")):
+    for item in filter(None, _OUTER_COMMA.split(rest)):
         key, equals, literal = item.partition("=")
         if not equals:
             raise wrong_parameter(owner, parameter, "written as 'name:setting=value,setting=value'", text)
         settings[key.strip()] = _literal(literal.strip())
     return name.strip(), settings
+
+
+#: A comma that is not within a tuple.
+_OUTER_COMMA = re.compile(r",(?![^()]*\))")
 
 
 def _literal(text: str) -> Any:

@@ -1,5 +1,36 @@
 """Bottlenecks: what happens to the code between encoder and decoder."""
 
-from isthmus.bottlenecks.plain import PlainBottleneck
+from isthmus._specification import table
+from isthmus.bottlenecks.description import Bottled, Bottleneck, BottleneckModule
+from isthmus.bottlenecks.gaussian import Gaussian, GaussianBottleneck, Normal, total_correlation
+from isthmus.bottlenecks.plain import Plain, PlainBottleneck
+from isthmus.bottlenecks.quantized import (
+    FiniteScalar,
+    ScalarQuantizer,
+    VectorQuantized,
+    VectorQuantizer,
+    perplexity,
+)
+from isthmus.bottlenecks.sparse import TopK, TopKBottleneck
 
-__all__ = ["PlainBottleneck"]
+BOTTLENECKS = table(Plain, TopK, Gaussian, VectorQuantized, FiniteScalar)
+
+__all__ = [
+    "BOTTLENECKS",
+    "Bottled",
+    "Bottleneck",
+    "BottleneckModule",
+    "FiniteScalar",
+    "Gaussian",
+    "GaussianBottleneck",
+    "Normal",
+    "Plain",
+    "PlainBottleneck",
+    "ScalarQuantizer",
+    "TopK",
+    "TopKBottleneck",
+    "VectorQuantized",
+    "VectorQuantizer",
+    "perplexity",
+    "total_correlation",
+]

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
 from torch import Tensor, nn
 
+from isthmus.bottlenecks.description import Bottled, Bottleneck, BottleneckModule
 
-class PlainBottleneck(nn.Module):
+
+@dataclass(frozen=True)
+class Plain(Bottleneck):
+    """Nothing but the width of the code holds information back."""
+
+    name: ClassVar[str] = "plain"
+
+    def build(
+        self, n_components: int, activation: nn.Module, generator: torch.Generator | None
+    ) -> PlainBottleneck:
+        """Return the module."""
+        return PlainBottleneck(n_components, activation)
+
+
+class PlainBottleneck(BottleneckModule):
     """Code units with an activation and nothing else.
 
     Parameters
@@ -22,9 +41,9 @@ class PlainBottleneck(nn.Module):
         self.n_inputs = n_components
         self.activation = activation
 
-    def forward(self, features: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the code and the named terms this bottleneck adds to the loss: none."""
-        return self.code(features), {}
+    def forward(self, features: Tensor, keys: Tensor) -> Bottled:
+        """Return the code; it adds nothing to the loss."""
+        return Bottled(self.code(features))
 
     def code(self, features: Tensor) -> Tensor:
         """Return the deterministic code, as used for inference."""

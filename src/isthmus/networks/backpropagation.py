@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from isthmus._device import is_intel
-from isthmus.networks.dense import TiedLinear
+from isthmus.networks.layers import TiedLinear
 
 _aten: Any = torch.ops.aten
 

@@ -4,48 +4,52 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from isthmus.networks.activations import activation as make_activation
+from isthmus.networks.architecture import Architecture
+from isthmus.networks.layers import Linear, TiedLinear
 
 
-class Linear(nn.Linear):
-    """A linear layer with Glorot-uniform weights and zero biases from a generator of its own.
-
-    torch's own default draws from the global generator, and its scale leaves about a quarter of
-    the code units of a single-layer ReLU autoencoder dead from the start.
+@dataclass(frozen=True)
+class Dense(Architecture):
+    """Fully connected layers: the estimator's ``hidden_layers``, mirrored in the decoder.
 
     References
     ----------
-    X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural
-    networks", AISTATS, 2010.
+    G. E. Hinton and R. R. Salakhutdinov, "Reducing the dimensionality of data with neural networks",
+    Science, 2006.
     """
 
-    def __init__(self, n_inputs: int, n_outputs: int, generator: torch.Generator | None) -> None:
-        super().__init__(n_inputs, n_outputs, device="meta" if generator is None else generator.device)
-        if generator is not None:
-            nn.init.xavier_uniform_(self.weight, generator=generator)
-            nn.init.zeros_(self.bias)
+    name: ClassVar[str] = "dense"
+    can_be_tied: ClassVar[bool] = True
 
-    def reset_parameters(self) -> None:
-        """Draw nothing: torch calls this with a generator that is not ours."""
-
-
-class TiedLinear(nn.Module):
-    """A linear layer whose weights are the transposed weights of another one; the biases are its own."""
-
-    def __init__(self, partner: nn.Linear) -> None:
-        super().__init__()
-        self.weight = partner.weight
-        self.bias = nn.Parameter(torch.zeros(partner.in_features, device=partner.weight.device))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return ``inputs @ weight + bias``."""
-        return functional.linear(inputs, self.weight.t(), self.bias)
+    def build(
+        self,
+        input_shape: tuple[int, ...],
+        n_code_inputs: int,
+        n_components: int,
+        *,
+        hidden_layers: tuple[int, ...],
+        activation: str,
+        tied: bool,
+        generator: torch.Generator | None,
+    ) -> DenseNetwork:
+        """Return the network."""
+        return DenseNetwork(
+            input_shape,
+            n_code_inputs,
+            n_components,
+            hidden_layers=hidden_layers,
+            activation=activation,
+            tied=tied,
+            generator=generator,
+        )
 
 
 class DenseNetwork(nn.Module):
@@ -97,8 +101,8 @@ class DenseNetwork(nn.Module):
         else:
             widths = [n_components, *reversed(hidden_layers), n_features]
             going_out = [Linear(m, n, generator) for m, n in pairwise(widths)]
-        self.encoder = _stack(going_in, activation)
-        self.decoder = _stack(going_out, activation)
+        self.encoder = stack(going_in, activation)
+        self.decoder = stack(going_out, activation)
 
     @torch.no_grad()
     def start_at(self, mean: Tensor, pre_activations: Tensor) -> None:
@@ -121,21 +125,10 @@ class DenseNetwork(nn.Module):
         first.bias.copy_(-(first.weight @ mean))
         last.bias.copy_(pre_activations)
 
-    def encode_features(self, rows: Tensor) -> Tensor:
-        """Return what the bottleneck starts from."""
-        features: Tensor = self.encoder(rows)
-        return features
 
-    def decode_features(self, codes: Tensor) -> Tensor:
-        """Return pre-activations: the reconstruction before the loss's link function."""
-        pre_activations: Tensor = self.decoder(codes)
-        return pre_activations
-
-
-def _stack(layers: Sequence[nn.Module], activation: str) -> nn.Sequential:
+def stack(layers: Sequence[nn.Module], activation: str) -> nn.Sequential:
     """Return the layers with the activation between them, none after the last."""
-    first, *rest = layers
-    modules = [first]
-    for layer in rest:
-        modules += [make_activation(activation), layer]
+    modules: list[nn.Module] = []
+    for layer in layers:
+        modules += [make_activation(activation), layer] if modules else [layer]
     return nn.Sequential(*modules)

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from isthmus._checks import check_choice, check_number
+from isthmus._checks import check_number
 from isthmus._kernels import Kernels
-from isthmus._specification import Specification, table
+from isthmus._specification import Specification
 
 NO_PARAMETERS: Mapping[str, Tensor] = {}
 
@@ -27,8 +27,12 @@ NO_PARAMETERS: Mapping[str, Tensor] = {}
 class ReconstructionLoss(Specification):
     """A loss on pre-activations, together with the link that turns them into a reconstruction."""
 
-    #: Whether the loss is defined only for data between 0 and 1.
-    unit_interval: ClassVar[bool] = False
+    #: What the loss is defined for: "real" numbers, the "unit" interval, or "counts".
+    support: ClassVar[str] = "real"
+    #: Whether the link keeps reconstructions within bounds.
+    bounded: ClassVar[bool] = False
+    #: Whether it is minus the logarithm of a probability (density), and so may be added to nats.
+    is_likelihood: ClassVar[bool] = False
 
     def link(self, pre_activations: Tensor) -> Tensor:
         """Return the reconstruction that the pre-activations stand for."""
@@ -43,10 +47,28 @@ class ReconstructionLoss(Specification):
         return {}
 
     @abstractmethod
-    def per_row(
+    def per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
     ) -> Tensor:
-        """Return the loss of each row, shape (batch,); differentiable by autograd."""
+        """Return the loss of each value, shape (batch, features); differentiable by autograd."""
+
+    def per_row(
+        self,
+        pre_activations: Tensor,
+        rows: Tensor,
+        parameters: Mapping[str, Tensor] = NO_PARAMETERS,
+        *,
+        gaps: bool = False,
+    ) -> Tensor:
+        """Return the loss of each row, shape (batch,); differentiable by autograd.
+
+        With ``gaps``, values of ``rows`` may be NaN: they are missing, and cost nothing.
+        """
+        if not gaps:
+            return self.per_value(pre_activations, rows, parameters).sum(1)
+        missing = rows.isnan()
+        values = self.per_value(pre_activations, rows.masked_fill(missing, 0.0), parameters)
+        return values.masked_fill(missing, 0.0).sum(1)
 
     def batch_mean(
         self,
@@ -172,7 +194,9 @@ class BinaryCrossEntropy(ClosedFormLoss):
     """
 
     name: ClassVar[str] = "bce"
-    unit_interval: ClassVar[bool] = True
+    support: ClassVar[str] = "unit"
+    bounded: ClassVar[bool] = True
+    is_likelihood: ClassVar[bool] = True
 
     def link(self, pre_activations: Tensor) -> Tensor:
         """Return probabilities."""
@@ -182,12 +206,12 @@ class BinaryCrossEntropy(ClosedFormLoss):
         """Return log-odds, as if no probability were beyond 1 in 100."""
         return torch.logit(rows, eps=0.01)
 
-    def per_row(
+    def per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
     ) -> Tensor:
-        """Return the cross-entropy of each row in nats, stable for any pre-activation."""
+        """Return the cross-entropy of each value in nats, stable for any pre-activation."""
         # Not by softplus, which torch cuts short above 20.
-        return functional.binary_cross_entropy_with_logits(pre_activations, rows, reduction="none").sum(1)
+        return functional.binary_cross_entropy_with_logits(pre_activations, rows, reduction="none")
 
     def mean_and_gradient(
         self, pre_activations: Tensor, rows: Tensor, workspace: Workspace, bias: Tensor | None = None
@@ -217,11 +241,11 @@ class SquaredError(ClosedFormLoss):
 
     name: ClassVar[str] = "mse"
 
-    def per_row(
+    def per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
     ) -> Tensor:
-        """Return the squared error of each row."""
-        return (pre_activations - rows).square().sum(1)
+        """Return the squared error of each value."""
+        return (pre_activations - rows).square()
 
     def _in_place(self, pre_activations: Tensor, rows: Tensor, workspace: Workspace) -> Tensor:
         flat = pre_activations.sub_(rows).flatten()
@@ -236,11 +260,11 @@ class AbsoluteError(ClosedFormLoss):
 
     name: ClassVar[str] = "l1"
 
-    def per_row(
+    def per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
     ) -> Tensor:
-        """Return the absolute error of each row."""
-        return (pre_activations - rows).abs().sum(1)
+        """Return the absolute error of each value."""
+        return (pre_activations - rows).abs()
 
     def _in_place(self, pre_activations: Tensor, rows: Tensor, workspace: Workspace) -> Tensor:
         value = torch.abs(pre_activations.sub_(rows), out=workspace.like(rows)).sum() / len(rows)
@@ -268,50 +292,13 @@ class Huber(ClosedFormLoss):
     def __post_init__(self) -> None:
         check_number(self.delta, parameter="delta", owner="Huber", minimum=0, open_minimum=True)
 
-    def per_row(
+    def per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
     ) -> Tensor:
-        """Return Huber's loss of each row."""
-        return functional.huber_loss(pre_activations, rows, reduction="none", delta=self.delta).sum(1)
+        """Return Huber's loss of each value."""
+        return functional.huber_loss(pre_activations, rows, reduction="none", delta=self.delta)
 
     def _in_place(self, pre_activations: Tensor, rows: Tensor, workspace: Workspace) -> Tensor:
         value = functional.huber_loss(pre_activations, rows, reduction="sum", delta=self.delta) / len(rows)
         pre_activations.sub_(rows).clamp_(-self.delta, self.delta).div_(len(rows))
         return value
-
-
-@dataclass(frozen=True)
-class GaussianLikelihood(ReconstructionLoss):
-    """Gaussian negative log-likelihood in nats with a learnt variance; the link is the identity.
-
-    Parameters
-    ----------
-    variance : {"shared", "feature"}, default="shared"
-        One variance for all features or one for each.
-    floor : float, default=1e-4
-        Smallest variance, in squared units of the (scaled) data. Without it, a feature that is
-        reconstructed perfectly would drive the likelihood to infinity.
-    """
-
-    variance: str = "shared"
-    floor: float = 1e-4
-    name: ClassVar[str] = "gaussian"
-
-    def __post_init__(self) -> None:
-        check_choice(self.variance, ("shared", "feature"), parameter="variance", owner="GaussianLikelihood")
-        check_number(self.floor, parameter="floor", owner="GaussianLikelihood", minimum=0, open_minimum=True)
-
-    def parameters(self, n_features: int) -> dict[str, Tensor]:
-        """Return the log-variance, started at variance one."""
-        return {"log_variance": torch.zeros(n_features if self.variance == "feature" else 1)}
-
-    def per_row(
-        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
-    ) -> Tensor:
-        """Return the negative log-likelihood of each row."""
-        log_variance = parameters["log_variance"].clamp(min=math.log(self.floor))
-        squared = (pre_activations - rows).square()
-        return 0.5 * (squared * (-log_variance).exp() + log_variance + math.log(2 * math.pi)).sum(1)
-
-
-LOSSES = table(BinaryCrossEntropy, SquaredError, AbsoluteError, Huber, GaussianLikelihood)

@@ -1,0 +1,218 @@
+"""Likelihoods with parameters of their own, and those of counts: losses in nats, constants included."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from isthmus._checks import check_choice, check_integer, check_number
+from isthmus.objectives.reconstruction import NO_PARAMETERS, ReconstructionLoss
+
+SHARING = ("shared", "feature")
+
+
+@dataclass(frozen=True)
+class GaussianLikelihood(ReconstructionLoss):
+    """Gaussian negative log-likelihood in nats with a learnt variance; the link is the identity.
+
+    Parameters
+    ----------
+    variance : {"shared", "feature"}, default="shared"
+        One variance for all features or one for each.
+    floor : float, default=1e-4
+        Smallest variance, in squared units of the (scaled) data. Without it, a feature that is
+        reconstructed perfectly would drive the likelihood to infinity.
+    """
+
+    variance: str = "shared"
+    floor: float = 1e-4
+    name: ClassVar[str] = "gaussian"
+    is_likelihood: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_choice(self.variance, SHARING, parameter="variance", owner="GaussianLikelihood")
+        check_number(self.floor, parameter="floor", owner="GaussianLikelihood", minimum=0, open_minimum=True)
+
+    def parameters(self, n_features: int) -> dict[str, Tensor]:
+        """Return the log-variance, started at variance one."""
+        return {"log_variance": torch.zeros(n_features if self.variance == "feature" else 1)}
+
+    def per_value(
+        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
+    ) -> Tensor:
+        """Return the negative log-density of each value."""
+        log_variance = parameters["log_variance"].clamp(min=math.log(self.floor))
+        squared = (pre_activations - rows).square()
+        return 0.5 * (squared * (-log_variance).exp() + log_variance + math.log(2 * math.pi))
+
+
+@dataclass(frozen=True)
+class LaplaceLikelihood(ReconstructionLoss):
+    """Laplace negative log-likelihood in nats with a learnt scale; the link is the identity.
+
+    Its error is absolute, so that outliers weigh less than with a Gaussian.
+
+    Parameters
+    ----------
+    spread : {"shared", "feature"}, default="shared"
+        One scale for all features or one for each.
+    floor : float, default=1e-2
+        Smallest scale, in units of the (scaled) data.
+    """
+
+    spread: str = "shared"
+    floor: float = 1e-2
+    name: ClassVar[str] = "laplace"
+    is_likelihood: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_choice(self.spread, SHARING, parameter="spread", owner="LaplaceLikelihood")
+        check_number(self.floor, parameter="floor", owner="LaplaceLikelihood", minimum=0, open_minimum=True)
+
+    def parameters(self, n_features: int) -> dict[str, Tensor]:
+        """Return the log-scale, started at scale one."""
+        return {"log_scale": torch.zeros(n_features if self.spread == "feature" else 1)}
+
+    def per_value(
+        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
+    ) -> Tensor:
+        """Return the negative log-density of each value."""
+        log_scale = parameters["log_scale"].clamp(min=math.log(self.floor))
+        return (pre_activations - rows).abs() * (-log_scale).exp() + log_scale + math.log(2)
+
+
+@dataclass(frozen=True)
+class DiscretizedLogistic(ReconstructionLoss):
+    """Probability of one of a few evenly spaced values between 0 and 1, such as the grey of a pixel.
+
+    A logistic distribution with a learnt scale, of which each value gets what lies nearer to it than to
+    its neighbours, and the first and last value all that lies beyond.
+
+    Parameters
+    ----------
+    levels : int, default=256
+        Number of values: 256 for pixels of one byte.
+    spread : {"shared", "feature"}, default="shared"
+        One scale for all features or one for each.
+
+    References
+    ----------
+    T. Salimans, A. Karpathy, X. Chen and D. P. Kingma, "PixelCNN++", ICLR, 2017.
+    """
+
+    levels: int = 256
+    spread: str = "shared"
+    name: ClassVar[str] = "logistic"
+    support: ClassVar[str] = "unit"
+    is_likelihood: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_integer(self.levels, parameter="levels", owner="DiscretizedLogistic", minimum=2)
+        check_choice(self.spread, SHARING, parameter="spread", owner="DiscretizedLogistic")
+
+    def link(self, pre_activations: Tensor) -> Tensor:
+        """Return the centres of the distributions, cut off at 0 and 1."""
+        return pre_activations.clamp(0, 1)
+
+    def parameters(self, n_features: int) -> dict[str, Tensor]:
+        """Return the log-scale, started at a tenth of the range."""
+        return {"log_scale": torch.full((n_features if self.spread == "feature" else 1,), math.log(0.1))}
+
+    def per_value(
+        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
+    ) -> Tensor:
+        """Return the negative log-probability of each value, or of the nearest that there is."""
+        # A scale far below the distance of two values would only make one of them certain.
+        log_scale = parameters["log_scale"].clamp(min=math.log(0.02 / (self.levels - 1)))
+        half, sharpness = 0.5 / (self.levels - 1), (-log_scale).exp()
+        nearest = (rows * (self.levels - 1)).round() / (self.levels - 1)
+        above = (nearest + half - pre_activations) * sharpness
+        below = (nearest - half - pre_activations) * sharpness
+        # log(s(a) - s(b)) = log s(a) + log s(-b) + log(1 - exp(b - a)), where nothing cancels.
+        width = 2 * half * sharpness
+        inside = (
+            functional.logsigmoid(above)
+            + functional.logsigmoid(-below)
+            + torch.log(-torch.expm1(-width))
+        )
+        first, last = nearest <= 0, nearest >= 1
+        ends = torch.where(first, functional.logsigmoid(above), functional.logsigmoid(-below))
+        return -torch.where(first | last, ends, inside)
+
+
+@dataclass(frozen=True)
+class PoissonLikelihood(ReconstructionLoss):
+    """Poisson negative log-likelihood of counts in nats; the link is the exponential."""
+
+    name: ClassVar[str] = "poisson"
+    support: ClassVar[str] = "counts"
+    is_likelihood: ClassVar[bool] = True
+
+    def link(self, pre_activations: Tensor) -> Tensor:
+        """Return expected counts."""
+        return pre_activations.exp()
+
+    def inverse_link(self, rows: Tensor) -> Tensor:
+        """Return the logarithms, as if no expected count were below 1 in 100."""
+        return rows.clamp(min=0.01).log()
+
+    def per_value(
+        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
+    ) -> Tensor:
+        """Return the negative log-probability of each count."""
+        return pre_activations.exp() - rows * pre_activations + torch.lgamma(rows + 1)
+
+
+@dataclass(frozen=True)
+class NegativeBinomial(ReconstructionLoss):
+    """Negative binomial negative log-likelihood of counts in nats; the link is the exponential.
+
+    For counts that scatter more than a Poisson distribution allows, such as gene expression: the
+    variance of a count with mean m is m + m^2 / r, and r is learnt.
+
+    Parameters
+    ----------
+    dispersion : {"shared", "feature"}, default="feature"
+        One r for all features or one for each.
+
+    References
+    ----------
+    G. Eraslan, L. M. Simon, M. Mircea, N. S. Mueller and F. J. Theis, "Single-cell RNA-seq denoising
+    using a deep count autoencoder", Nature Communications, 2019.
+    """
+
+    dispersion: str = "feature"
+    name: ClassVar[str] = "negative-binomial"
+    support: ClassVar[str] = "counts"
+    is_likelihood: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_choice(self.dispersion, SHARING, parameter="dispersion", owner="NegativeBinomial")
+
+    def link(self, pre_activations: Tensor) -> Tensor:
+        """Return expected counts."""
+        return pre_activations.exp()
+
+    def inverse_link(self, rows: Tensor) -> Tensor:
+        """Return the logarithms, as if no expected count were below 1 in 100."""
+        return rows.clamp(min=0.01).log()
+
+    def parameters(self, n_features: int) -> dict[str, Tensor]:
+        """Return the logarithm of r, started at one."""
+        return {"log_dispersion": torch.zeros(n_features if self.dispersion == "feature" else 1)}
+
+    def per_value(
+        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
+    ) -> Tensor:
+        """Return the negative log-probability of each count."""
+        log_r = parameters["log_dispersion"]
+        r = log_r.exp()
+        log_sum = torch.logaddexp(log_r.expand_as(pre_activations), pre_activations)
+        choices = torch.lgamma(rows + r) - torch.lgamma(r) - torch.lgamma(rows + 1)
+        return -(choices + r * (log_r - log_sum) + rows * (pre_activations - log_sum))
