@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from isthmus import plots
+from isthmus.plots.latent import MOST_POINTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +21,19 @@ if TYPE_CHECKING:
     Array: TypeAlias = NDArray[Any]
     Picture: TypeAlias = dict[str, Any]
 
-__all__ = ["activity", "copies", "effects", "losses", "unit_effects", "worst"]
+__all__ = [
+    "activity",
+    "copies",
+    "denoised",
+    "drawn_samples",
+    "effects",
+    "interpolation",
+    "latent_map",
+    "losses",
+    "manifold",
+    "unit_effects",
+    "worst",
+]
 
 SHOWN_UNITS = 64  # of what a unit adds, more pictures than these are not looked at
 
@@ -84,6 +97,74 @@ def activity(name: str, statistics: CodeStatistics) -> Picture:
         f"{shares.min():.0%} to {shares.max():.0%}.",
         caption="How strong each code unit is, with a thin line one standard deviation long, and in "
         "how many test rows it is not zero.",
+    )
+
+
+def latent_map(name: str, codes: Array, labels: Array | None = None) -> Picture:
+    """Picture where the test rows lie in a code of two numbers."""
+    (left, low), (right, high) = codes.min(axis=0), codes.max(axis=0)
+    rows = f"{len(codes):,} test rows"
+    shown = rows if len(codes) <= MOST_POINTS else f"{MOST_POINTS:,} of {rows}, evenly taken,"
+    colours = "" if labels is None else f", coloured by {len(set(labels.tolist())):,} different labels"
+    return _picture(
+        lambda theme: plots.latent_scatter(codes, labels, theme=theme),
+        alt=f"A point for each of {shown} at its code by {name}{colours}. Code 1 goes from {left:.3g} to "
+        f"{right:.3g}, code 2 from {low:.3g} to {high:.3g}.",
+        caption="Where the test rows lie in its code of two numbers"
+        + ("." if labels is None else ", coloured by label.")
+        + ("" if len(codes) <= MOST_POINTS else f" {MOST_POINTS:,} of {len(codes):,} are drawn."),
+    )
+
+
+def manifold(
+    name: str,
+    grid: Array,
+    image_shape: Sequence[int],
+    axes: tuple[Array, Array],
+    levels: tuple[float, float],
+) -> Picture:
+    """Picture what the decoder makes of a grid of codes of two numbers."""
+    rows, columns = grid.shape[:2]
+    along, up = axes
+    return _picture(
+        lambda theme: plots.manifold(grid, image_shape, axes=axes, levels=levels, theme=theme),
+        alt=f"{columns} by {rows} images that {name} decodes from a grid of codes: code 1 from "
+        f"{along[0]:.3g} on the left to {along[-1]:.3g} on the right, code 2 from {up[0]:.3g} at the "
+        f"bottom to {up[-1]:.3g} at the top.",
+        caption="What it decodes from codes on a grid over the middle 90% of each code unit.",
+    )
+
+
+def drawn_samples(name: str, rows: Array, image_shape: Sequence[int], levels: tuple[float, float]) -> Picture:
+    """Picture images that a model made up."""
+    return _picture(
+        lambda theme: plots.samples(rows, image_shape, levels=levels, theme=theme),
+        alt=f"{len(rows)} images that {name} made up, none of them chosen.",
+        caption=f"{len(rows)} images that it made up: the first of seed 0, none of them chosen.",
+    )
+
+
+def interpolation(name: str, ways: Array, image_shape: Sequence[int], levels: tuple[float, float]) -> Picture:
+    """Picture the ways from one image to another, straight in the code."""
+    pairs, steps = ways.shape[:2]
+    return _picture(
+        lambda theme: plots.interpolations(ways, image_shape, levels=levels, theme=theme),
+        alt=f"{pairs} rows of {steps} images: in each, {name} goes from the copy of one test image to "
+        "that of another, in equal steps along a straight line in its code.",
+        caption="From the copy of one test image to that of another, straight through the code.",
+    )
+
+
+def denoised(
+    name: str, originals: Array, noisy: Array, restored: Array, image_shape: Sequence[int]
+) -> Picture:
+    """Picture noisy images above what a model restored and what it should have."""
+    return _picture(
+        lambda theme: plots.denoising(originals, noisy, restored, image_shape, theme=theme),
+        alt=f"The first {len(originals)} test images in three rows: with the noise that {name} was "
+        "trained on, as it restores them, and as they were.",
+        caption="The first test images with the noise that it was trained on, what it makes of them, "
+        "and what they were.",
     )
 
 

@@ -13,15 +13,16 @@ import numpy as np
 
 from isthmus._checks import wrong_parameter
 from isthmus.comparison import describe, judged, reconstruct, with_pca
-from isthmus.metrics import code_statistics, row_errors
+from isthmus.errors import DataError
 from isthmus.report import pictures
+from isthmus.report.model_pictures import SHOWN_IMAGES, pictures_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from isthmus.comparison import Model, Reconstruction
+    from isthmus.comparison import Model
 
     Array: TypeAlias = NDArray[Any]
     Summary: TypeAlias = dict[str, Any]
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["summarise"]
 
-SHOWN_IMAGES = 10  # as in the notebook
 PACKAGES = ("isthmus", "torch", "numpy", "scikit-learn", "matplotlib")
 
 
@@ -43,6 +43,7 @@ def summarise(
     settings: Mapping[str, Mapping[str, object]],
     title: str,
     notes: Sequence[str] = (),
+    labels: Array | None = None,
 ) -> Summary:
     """Judge fitted models beside PCA and gather all that a report says.
 
@@ -65,6 +66,9 @@ def summarise(
         The title of the page.
     notes : sequence of str
         Sentences to be read with the numbers.
+    labels : ndarray of shape (m,), optional
+        A label for each test row, as for :func:`isthmus.plots.latent_scatter`. Nothing is judged by
+        them: they colour the map of a code of two numbers.
 
     Returns
     -------
@@ -90,7 +94,7 @@ def summarise(
     InvalidParameterError
         If there is no model, a name is PCA's, or rows are not of the image shape.
     DataError
-        If a value is not a finite number.
+        If a value is not a finite number, or there is not one label for each test row.
 
     Examples
     --------
@@ -101,11 +105,13 @@ def summarise(
     ...     image_shape=None, seconds={"twin": 0.1}, settings={"twin": {"n_components": 2}}, title="Twins",
     ... )  # fmt: skip
     >>> summary["verdicts"][0][:32], summary["settings"][0]["values"], sorted(summary["pictures"])
-    ('twin: as good as PCA with 2 comp', {'twin': '2'}, ['pca-2-activity', 'twin-activity'])
+    ('twin: as good as PCA with 2 comp', {'twin': '2'},
+     ['pca-2-activity', 'pca-2-latent-map', 'twin-activity', 'twin-latent-map'])
     """
     if not models:
         raise wrong_parameter("summarise", "models", "at least one fitted model", dict(models))
     X_train, X_test = np.asarray(X_train), np.asarray(X_test)
+    known = None if labels is None else _checked_labels(labels, len(X_test))
     contenders = with_pca(models, X_train, X_test)
     histories = {name: list(getattr(model, "history_", ())) for name, model in contenders.items()}
     stems = _file_names(contenders)
@@ -115,7 +121,7 @@ def summarise(
         result = reconstruct(model, X_test)
         first_copies[name] = result.copies[:SHOWN_IMAGES].copy()  # a view would keep all of them
         rows.append({"name": name, **describe(X_test, result), **_effort(histories[name], seconds.get(name))})
-        own = _pictures_of(name, model, X_test, result, image_shape)
+        own = pictures_of(name, model, X_test, result, image_shape, known)
         drawn |= {f"{stems[name]}-{kind}": picture for kind, picture in own.items()}
         sections.append(
             {
@@ -152,20 +158,16 @@ def summarise(
     }
 
 
-def _pictures_of(
-    name: str, model: Model, X: Array, result: Reconstruction, image_shape: Sequence[int] | None
-) -> Pictures:
-    codes = code_statistics(result.codes)
-    drawn: Pictures = {}
-    if image_shape is not None:
-        errors = row_errors(X, result.copies)
-        order = np.argsort(-errors, kind="stable")[:SHOWN_IMAGES]
-        drawn["worst"] = pictures.worst(name, X[order], result.copies[order], errors[order], image_shape)
-        columns = pictures.unit_effects(model, codes)
-        n_units = len(codes.typical)
-        drawn["filters"] = pictures.effects(name, columns, image_shape, codes.dead, n_units)
-    drawn["activity"] = pictures.activity(name, codes)
-    return drawn
+def _checked_labels(labels: Array, rows: int) -> Array:
+    known = np.asarray(labels)
+    if known.shape != (rows,):
+        raise DataError(
+            f"labels has shape {known.shape}, but summarise is expecting one for each of {rows} test rows."
+        )
+    # Before anything is judged or drawn, which may take minutes.
+    if known.dtype.kind == "f" and not np.isfinite(known).all():
+        raise DataError("labels contains NaN or infinity, but summarise is expecting finite numbers.")
+    return known
 
 
 def _effort(history: Sequence[Mapping[str, Any]], seconds: float | None) -> dict[str, Any]:
