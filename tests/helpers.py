@@ -7,9 +7,66 @@ from __future__ import annotations
 
 import numpy as np
 
-from isthmus import Autoencoder, SparseAutoencoder, networks, objectives, training
+from isthmus import (
+    Autoencoder,
+    ContractiveAutoencoder,
+    ConvolutionalAutoencoder,
+    DenoisingAutoencoder,
+    KSparseAutoencoder,
+    MaskedAutoencoder,
+    SequenceAutoencoder,
+    SparseAutoencoder,
+    VariationalAutoencoder,
+    VectorQuantizedAutoencoder,
+    bottlenecks,
+    networks,
+    objectives,
+    training,
+)
 
-ESTIMATORS = [Autoencoder, SparseAutoencoder]
+ESTIMATORS = [
+    Autoencoder,
+    SparseAutoencoder,
+    KSparseAutoencoder,
+    DenoisingAutoencoder,
+    ContractiveAutoencoder,
+    VariationalAutoencoder,
+    ConvolutionalAutoencoder,
+    VectorQuantizedAutoencoder,
+    MaskedAutoencoder,
+    SequenceAutoencoder,
+]
+
+NETWORKS = [
+    networks.Dense(),
+    networks.Convolutional(),
+    networks.Convolutional(channels=(6, 4), downsampling="stride", normalization="group"),
+    networks.Recurrent(width=16, n_features=8),
+    networks.Recurrent(width=12, cell="gru", n_layers=2, bidirectional=True, backwards=False, n_features=8),
+    networks.Transformer(width=16, n_heads=2, patch_size=2, tokens="patches"),
+]
+
+BOTTLENECKS = [
+    bottlenecks.Plain(),
+    bottlenecks.TopK(),
+    bottlenecks.TopK(k=3, per="batch"),
+    bottlenecks.Gaussian(),
+    bottlenecks.Gaussian(beta=0.5, total_correlation=1.0, warm_up=0.5, free_bits=0.05, prior="learnt"),
+    bottlenecks.Gaussian(n_samples=3, bound="iwae"),
+    bottlenecks.Gaussian(n_samples=3, bound="dreg"),
+    bottlenecks.VectorQuantized(n_codes=32),
+    bottlenecks.VectorQuantized(n_codes=16, dimension=2, n_levels=2, update="gradient"),
+    bottlenecks.FiniteScalar(levels=(5, 4)),
+]
+
+NOISES = [
+    objectives.GaussianNoise(std=0.2),
+    objectives.Masking(share=0.2),
+    objectives.SaltAndPepper(share=0.1),
+    objectives.Swap(),
+    objectives.Patches(share=0.25, size=2),
+    objectives.Binarization(),
+]
 
 LOSSES = [
     objectives.BinaryCrossEntropy(),
@@ -19,6 +76,11 @@ LOSSES = [
     objectives.Huber(delta=0.25),
     objectives.GaussianLikelihood(),
     objectives.GaussianLikelihood(variance="feature", floor=1e-3),
+    objectives.LaplaceLikelihood(),
+    objectives.LaplaceLikelihood(spread="feature"),
+    objectives.DiscretizedLogistic(levels=17),
+    objectives.PoissonLikelihood(),
+    objectives.NegativeBinomial(),
 ]
 
 PENALTIES = [
@@ -27,7 +89,13 @@ PENALTIES = [
     objectives.L2(weight=0.2),
     objectives.L2(weight=0.2, on="weights"),
     objectives.Elastic(weight=0.5, l1_ratio=0.25, per="row"),
+    objectives.KLSparsity(weight=0.2, target=0.1),
+    objectives.Contractive(weight=0.02),
+    objectives.MaximumMeanDiscrepancy(weight=1.0),
 ]
+
+#: The penalties on single values, which have a closed form.
+VALUE_PENALTIES = [penalty for penalty in PENALTIES if isinstance(penalty, objectives.ValuePenalty)]
 
 OPTIMIZERS = [
     training.Adam(),
@@ -63,7 +131,31 @@ CONFIGURATIONS = {
         code_activation="softplus",
     ),
     "sparse": SparseAutoencoder(70, penalty="l1:weight=1e-3"),
+    "k-sparse": KSparseAutoencoder(70, bottleneck=bottlenecks.TopK(k=5, per="batch")),
+    "denoising": DenoisingAutoencoder(6, hidden_layers=(20,), noise="swap"),
+    "contractive": ContractiveAutoencoder(6, hidden_layers=(20,)),
+    "variational": VariationalAutoencoder(6, bottleneck="gaussian:prior=learnt,warm_up=0.5"),
+    "importance weighted": VariationalAutoencoder(
+        6, bottleneck="gaussian:n_samples=3,bound=dreg", loss="gaussian", scale="standard"
+    ),
+    "convolutional": ConvolutionalAutoencoder(6, hidden_layers=(20,)),
+    "convolutional variational": VariationalAutoencoder(
+        16, network="convolutional:channels=(8,4),normalization=group", hidden_layers=()
+    ),
+    "quantised": VectorQuantizedAutoencoder(8, bottleneck="vq:n_codes=16,dimension=2,n_levels=2"),
+    "finite": VectorQuantizedAutoencoder(8, bottleneck="fsq:levels=(5,4)"),
+    "masked": MaskedAutoencoder(6, network="transformer:tokens=patches,patch_size=2,width=16,n_heads=2"),
+    "sequence": SequenceAutoencoder(6, network="recurrent:width=24,n_features=8"),
 }
+
+
+#: What needs rows of more than one dimension to show what it can.
+OF_IMAGES = (ConvolutionalAutoencoder, MaskedAutoencoder, SequenceAutoencoder)
+
+
+def as_given(estimator, digits):
+    """Return digits in the shape that suits an estimator: as images, or flat."""
+    return digits.reshape(-1, 8, 8) if estimator in OF_IMAGES else digits
 
 
 def by_name(part):

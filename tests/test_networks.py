@@ -61,7 +61,7 @@ def test_every_activation_learns(where, name, digits, device):
 def test_a_gradient_reaches_every_parameter(hidden_layers, tied):
     net = network(hidden_layers, tied)
     rows = torch.randn(20, 8, generator=torch.Generator().manual_seed(1))
-    net.decode_features(net.encode_features(rows)).square().sum().backward()
+    net.decoder(net.encoder(rows)).square().sum().backward()
     for name, parameter in net.named_parameters():
         assert parameter.grad.abs().sum() > 0, name
 
@@ -104,7 +104,7 @@ def test_a_dense_layer_is_a_matrix_product():
     net = network(())
     rows = torch.randn(4, 8, generator=torch.Generator().manual_seed(1))
     weight, bias = net.encoder[0].weight, net.encoder[0].bias
-    torch.testing.assert_close(net.encode_features(rows), rows @ weight.T + bias)
+    torch.testing.assert_close(net.encoder(rows), rows @ weight.T + bias)
 
 
 def test_tied_weights_are_one_and_the_same(digits):
@@ -126,9 +126,9 @@ def test_tied_weights_are_one_and_the_same(digits):
 
 def test_the_plain_bottleneck_adds_nothing():
     bottleneck = PlainBottleneck(4, nn.ReLU())
-    code, terms = bottleneck(torch.tensor([[-1.0, 2.0, 0.0, 1.0]]))
-    assert code.tolist() == [[0, 2, 0, 1]]
-    assert terms == {}
+    bottled = bottleneck(torch.tensor([[-1.0, 2.0, 0.0, 1.0]]), torch.zeros(1, dtype=torch.int64))
+    assert bottled.code.tolist() == [[0, 2, 0, 1]]
+    assert bottled.terms == bottled.measures == {}
     assert (bottleneck.n_inputs, bottleneck.n_components) == (4, 4)
 
 

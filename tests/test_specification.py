@@ -9,13 +9,16 @@ import pytest
 from sklearn.base import clone
 
 import helpers
-from helpers import LOSSES, OPTIMIZERS, PENALTIES, SCHEDULES, by_name
-from isthmus import Autoencoder, estimators, networks, objectives, training
+from helpers import BOTTLENECKS, LOSSES, NETWORKS, NOISES, OPTIMIZERS, PENALTIES, SCHEDULES, by_name
+from isthmus import Autoencoder, bottlenecks, estimators, networks, objectives, training
 from isthmus._checks import check_flag, check_integer, check_number, suggestion
 from isthmus._specification import resolve
 from isthmus.errors import InvalidParameterError, InvalidTypeError
 
 FAMILIES = {
+    "network": (NETWORKS, networks.NETWORKS),
+    "bottleneck": (BOTTLENECKS, bottlenecks.BOTTLENECKS),
+    "noise": (NOISES, objectives.NOISES),
     "loss": (LOSSES, objectives.LOSSES),
     "penalty": (PENALTIES, objectives.PENALTIES),
     "optimizer": (OPTIMIZERS, training.OPTIMIZERS),
@@ -72,7 +75,7 @@ def test_an_estimator_takes_every_form(family, part):
         (
             "l3",
             InvalidParameterError,
-            r"'penalty' parameter of Me must be one of 'l1', 'l2', 'elastic'. .*Did you mean",
+            r"'penalty' parameter of Me must be one of 'l1', 'l2', 'elastic', 'kl', .*Did you mean",
         ),
         ("elastik", InvalidParameterError, "Did you mean 'elastic'"),
         ("l1:wieght=1", InvalidParameterError, r"'l1' has no setting 'wieght'.*Did you mean 'weight'"),

@@ -33,7 +33,7 @@ from isthmus.training import (
 
 
 def indices(batches, epoch):
-    return torch.cat([batch.clone() for batch in batches.epoch(epoch)])[:, 0].tolist()
+    return torch.cat([batch.rows.clone() for batch in batches.epoch(epoch)])[:, 0].tolist()
 
 
 @pytest.fixture(scope="module")
@@ -194,8 +194,8 @@ class Line(nn.Module):
         return rows @ self.weight
 
 
-def pull_to_one(network, rows):
-    return {"loss": (network(rows) - rows.sum(1)).square().mean()}
+def pull_to_one(network, batch):
+    return {"loss": (network(batch.rows) - batch.rows.sum(1)).square().mean()}
 
 
 def fit_line(**options):
@@ -228,9 +228,9 @@ def test_losses_are_means_over_rows_not_over_batches():
 def test_validation_sees_the_network_in_evaluation_mode_and_without_gradients():
     seen = []
 
-    def objective(network, rows):
+    def objective(network, batch):
         seen.append((network.training, torch.is_grad_enabled()))
-        return pull_to_one(network, rows)
+        return pull_to_one(network, batch)
 
     line, rows = Line(), torch.ones(4, 2)
     optimizer = SGD(momentum=0).build(line.parameters(), 0.1, 0.0)

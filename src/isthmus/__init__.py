@@ -11,18 +11,39 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from isthmus.estimators import Autoencoder, SparseAutoencoder, load
+    from isthmus.estimators import (
+        Autoencoder,
+        ContractiveAutoencoder,
+        ConvolutionalAutoencoder,
+        DenoisingAutoencoder,
+        KSparseAutoencoder,
+        MaskedAutoencoder,
+        SequenceAutoencoder,
+        SparseAutoencoder,
+        VariationalAutoencoder,
+        VectorQuantizedAutoencoder,
+        load,
+    )
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["Autoencoder", "SparseAutoencoder", "__version__", "load"]
+__all__ = [
+    "Autoencoder",
+    "ContractiveAutoencoder",
+    "ConvolutionalAutoencoder",
+    "DenoisingAutoencoder",
+    "KSparseAutoencoder",
+    "MaskedAutoencoder",
+    "SequenceAutoencoder",
+    "SparseAutoencoder",
+    "VariationalAutoencoder",
+    "VectorQuantizedAutoencoder",
+    "__version__",
+    "load",
+]
 
 # The public names and where they live; loaded on first use, so that `import isthmus` costs nothing.
-_HOMES = {
-    "Autoencoder": "isthmus.estimators",
-    "SparseAutoencoder": "isthmus.estimators",
-    "load": "isthmus.estimators",
-}
+_HOMES = dict.fromkeys((name for name in __all__ if not name.startswith("_")), "isthmus.estimators")
 
 
 def __getattr__(name: str) -> Any:

@@ -14,12 +14,14 @@ written for scikit-learn keeps working::
      └── MissingDependencyError  (ImportError) an optional package is needed
 
     IsthmusWarning               (UserWarning)
+     ├── CollapseWarning         the code of a variational autoencoder carries hardly anything
      ├── DeadCodeWarning         code units that carry nothing
      ├── DeviceMemoryWarning     the rows do not fit into the device's memory; training is slower
      └── TrainingInterruptedWarning   Ctrl-C during fit; the weights so far are kept
 """
 
 __all__ = [
+    "CollapseWarning",
     "DataError",
     "DeadCodeWarning",
     "DeviceMemoryWarning",
@@ -74,6 +76,10 @@ class MissingDependencyError(IsthmusError, ImportError):
 
 class IsthmusWarning(UserWarning):
     """Base of all warnings that Isthmus gives."""
+
+
+class CollapseWarning(IsthmusWarning):
+    """The codes of a variational autoencoder hardly depend on the rows."""
 
 
 class DeadCodeWarning(IsthmusWarning):

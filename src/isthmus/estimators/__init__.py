@@ -1,7 +1,32 @@
-"""Estimators: scikit-learn's surface, and the only place that joins the parts."""
+"""Estimators: the scikit-learn surface, and the only place that joins parts."""
 
 from isthmus.estimators._base import BaseAutoencoder
 from isthmus.estimators._loading import ESTIMATORS, load
-from isthmus.estimators.autoencoder import Autoencoder, SparseAutoencoder
+from isthmus.estimators.autoencoder import (
+    Autoencoder,
+    ContractiveAutoencoder,
+    ConvolutionalAutoencoder,
+    DenoisingAutoencoder,
+    KSparseAutoencoder,
+    MaskedAutoencoder,
+    SparseAutoencoder,
+)
+from isthmus.estimators.quantized import VectorQuantizedAutoencoder
+from isthmus.estimators.sequences import SequenceAutoencoder
+from isthmus.estimators.variational import VariationalAutoencoder
 
-__all__ = ["ESTIMATORS", "Autoencoder", "BaseAutoencoder", "SparseAutoencoder", "load"]
+__all__ = [
+    "ESTIMATORS",
+    "Autoencoder",
+    "BaseAutoencoder",
+    "ContractiveAutoencoder",
+    "ConvolutionalAutoencoder",
+    "DenoisingAutoencoder",
+    "KSparseAutoencoder",
+    "MaskedAutoencoder",
+    "SequenceAutoencoder",
+    "SparseAutoencoder",
+    "VariationalAutoencoder",
+    "VectorQuantizedAutoencoder",
+    "load",
+]

@@ -38,12 +38,22 @@ from isthmus.estimators._inference import (
 )
 from isthmus.estimators._rows import Rows, check_codes, check_rows, shape_of_rows
 from isthmus.estimators._scaling import Scaling, learn_scaling
-from isthmus.estimators._settings import PARTS, Settings, check_callbacks, settings_for
+from isthmus.estimators._settings import (
+    PARTS,
+    Settings,
+    check_callbacks,
+    network_for,
+    settings_for,
+    support_of,
+)
 from isthmus.estimators._trainer import Trainer
 from isthmus.training import Constant, EarlyStopping, History, ProgressBar, StoredRows
 
 #: ``partial_fit`` has no end to anneal towards, so it goes at a share of the peak rate throughout.
 PARTIAL_FIT_RATE = 0.1
+
+#: Rows from whose features a bottleneck starts.
+START_ROWS = 4096
 
 
 class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -69,8 +79,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         hidden_layers: tuple[int, ...] = (),
         activation: str = "relu",
         code_activation: str = "auto",
+        network: Any = "dense",
+        bottleneck: Any = "plain",
         loss: Any = "auto",
         penalty: Any = None,
+        noise: Any = None,
         tied: bool = False,
         scale: str = "auto",
         optimizer: Any = "adam",
@@ -93,8 +106,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.hidden_layers = hidden_layers
         self.activation = activation
         self.code_activation = code_activation
+        self.network = network
+        self.bottleneck = bottleneck
         self.loss = loss
         self.penalty = penalty
+        self.noise = noise
         self.tied = tied
         self.scale = scale
         self.optimizer = optimizer
@@ -138,7 +154,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         owner = type(self).__name__
         with self._all_or_nothing():
-            given, X = X, check_rows(self, X, reset=True, min_rows=2)
+            given = self._arranged(X, reset=True)
+            X = self._checked(given, reset=True, min_rows=2)
             self.input_shape_ = shape_of_rows(given, X.shape[1])
             seed = seed_of(self.random_state)
             X, held_out = self._split(X, validation_data, seed)
@@ -178,7 +195,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             The estimator.
         """
         first = not hasattr(self, "encoder_")
-        given, X = X, check_rows(self, X, reset=first)
+        given = self._arranged(X, reset=first)
+        X = self._checked(given, reset=first)
         if first:
             self.input_shape_ = shape_of_rows(given, X.shape[1])
             self.history_, self.n_epochs_, self.best_epoch_ = [], 0, None
@@ -187,13 +205,15 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             stored = self._stored(X, "X")
         if not hasattr(self, "_trainer"):
             rate = self.settings_.learning_rate * PARTIAL_FIT_RATE
-            self._trainer = Trainer(self._assembly, self.settings_, rate)
+            self._trainer = Trainer(self._assembly, self.settings_, self.input_shape_, rate)
         history = self._trainer.train(
             stored,
             seed=self._seed + self.n_epochs_,
             schedule=Constant(),
             epochs=1,
             callbacks=check_callbacks(self.callbacks, type(self).__name__),
+            model=self,
+            anneal=False,
         )
         self.engine_ = self._trainer.engine
         self.n_epochs_ += 1
@@ -218,7 +238,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             float32 for float32 rows, float64 otherwise.
         """
         check_is_fitted(self)
-        return self._encode(check_rows(self, X, reset=False))
+        return self._encode(self._checked(X))
 
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
         """Return the rows that codes stand for.
@@ -251,7 +271,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             Reconstructions in the units of the data.
         """
         check_is_fitted(self)
-        rows = self._decode(self._encode(check_rows(self, X, reset=False)))
+        rows = self._decode(self._encode(self._checked(X)))
         return rows.reshape(len(rows), *self.input_shape_)
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
@@ -273,7 +293,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         score : float
         """
         check_is_fitted(self)
-        return explained_variance(self.encoder_, self.decoder_, check_rows(self, X, reset=False))
+        return explained_variance(self.encoder_, self.decoder_, self._checked(X))
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return how well each row is reconstructed: minus its loss; the lowest rows are anomalies.
@@ -290,7 +310,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             squared units for squared error.
         """
         check_is_fitted(self)
-        rows = check_rows(self, X, reset=False)
+        rows = self._checked(X)
         self._refuse_outside(*scaled_range(self.encoder_, rows), "X")
         return -loss_of_rows(self._assembly, self.encoder_, self.settings_.loss, rows)
 
@@ -349,7 +369,25 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.input_tags.allow_nan = self._sees_gaps
         return cast(Tags, tags)
+
+    @property
+    def _sees_gaps(self) -> bool:
+        return network_for(self.get_params(deep=False), type(self).__name__).sees_gaps
+
+    def _checked(
+        self, X: ArrayLike, *, reset: bool = False, min_rows: int = 1, argument: str = "X"
+    ) -> Rows:
+        """Return ``X`` as rows of what this estimator computes with."""
+        arranged = self._arranged(X, reset=reset)
+        return check_rows(
+            self, arranged, reset=reset, min_rows=min_rows, argument=argument, gaps=self._sees_gaps
+        )
+
+    def _arranged(self, X: Any, *, reset: bool) -> Any:
+        """Return ``X`` as an array, where this family takes more than arrays."""
+        return X
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
@@ -369,7 +407,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             if isinstance(validation_data, tuple):
                 wanted = "rows like those of X, not a pair: an autoencoder's target is its input"
                 raise InvalidTypeError(f"The 'validation_data' of {owner}.fit must be {wanted}.")
-            return X, check_rows(self, validation_data, reset=False, argument="validation_data")
+            return X, self._checked(validation_data, argument="validation_data")
         if self.validation_fraction is None:
             return X, None
         fraction = check_number(
@@ -398,8 +436,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         check_flag(self.verbose, parameter="verbose", owner=owner)
         device = choose_device(self.device, owner)
         is_bytes = getattr(given, "dtype", None) == np.uint8
+        counts = support_of(self.get_params(deep=False), owner) == "counts"
         scaling = learn_scaling(
-            X, self.scale, images=len(self.input_shape_) > 1, bytes_=is_bytes, owner=owner
+            X, "none" if counts and self.scale == "auto" else self.scale, images=len(self.input_shape_) > 1, bytes_=is_bytes, owner=owner
         )
         stored = store_rows(X, scaling)
         low, high = stored.range()
@@ -410,7 +449,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             self.get_params(deep=False),
             owner,
             n_rows=len(X),
-            n_features=X.shape[1],
+            input_shape=self.input_shape_,
             unit_interval=limits_known and within_unit_interval(low, high),
         )
         generator = torch.Generator().manual_seed(seed)
@@ -418,10 +457,18 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         mean = mean_of(stored)
         assembly.network.start_at(mean, settings.loss.inverse_link(mean))
         self._install(settings, assembly, scaling, device)
+        self._start_bottleneck(stored)
         self._seed = seed
         self.__dict__.pop("_trainer", None)
         self._refuse_outside(low, high, "X")
         return stored
+
+    def _start_bottleneck(self, stored: StoredRows) -> None:
+        """Let the bottleneck see the features that it starts from."""
+        sample = stored.every(max(len(stored) // START_ROWS, 1)).blocks(START_ROWS)
+        with torch.no_grad():
+            features = self._assembly.network.encoder(next(sample).to(self._assembly.device))
+            self._assembly.bottleneck.start_from(features)
 
     def _install(
         self, settings: Settings, assembly: Assembly, scaling: Scaling, device: torch.device
@@ -442,7 +489,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             callbacks.insert(0, EarlyStopping(settings.patience))
         if self.verbose:
             callbacks.append(ProgressBar(type(self).__name__))
-        trainer = Trainer(self._assembly, settings, settings.learning_rate)
+        trainer = Trainer(self._assembly, settings, self.input_shape_, settings.learning_rate)
         history = trainer.train(
             rows,
             seed=seed,
@@ -450,6 +497,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             epochs=settings.epochs,
             validation=validation,
             callbacks=callbacks,
+            model=self,
         )
         self.engine_ = trainer.engine
         return history
@@ -482,7 +530,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return stored
 
     def _refuse_outside(self, low: float, high: float, argument: str) -> None:
-        if self.settings_.loss.unit_interval and not within_unit_interval(low, high):
+        support = self.settings_.loss.support
+        if support == "counts" and low < 0:
+            raise DataError(
+                f"{argument} of {type(self).__name__} has (scaled) values down to {low:.4g}, but "
+                f"loss={self.settings_.loss.name!r} is for counts. Use loss='gaussian', or leave scale='auto'."
+            )
+        if support == "unit" and not within_unit_interval(low, high):
             raise DataError(
                 f"{argument} of {type(self).__name__} has (scaled) values from {low:.4g} to {high:.4g}, but "
                 f"loss={self.settings_.loss.name!r} is defined only between 0 and 1. Use loss='mse', or "

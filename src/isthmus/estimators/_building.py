@@ -12,12 +12,11 @@ import torch
 from sklearn.utils import check_random_state
 
 from isthmus._device import as_tensor
-from isthmus.bottlenecks import PlainBottleneck
 from isthmus.estimators._assembly import Assembly
 from isthmus.estimators._rows import Rows
 from isthmus.estimators._scaling import Scaling
 from isthmus.estimators._settings import Settings
-from isthmus.networks import DenseNetwork, activation
+from isthmus.networks import activation
 from isthmus.training import StoredRows
 
 #: Rows that are summed at a time; torch makes a copy of them in double precision.
@@ -28,8 +27,10 @@ def build_assembly(
     settings: Settings, input_shape: tuple[int, ...], generator: torch.Generator | None
 ) -> Assembly:
     """Join the parts that the settings name; without a generator, shapes only."""
-    bottleneck = PlainBottleneck(settings.n_components, activation(settings.code_activation))
-    network = DenseNetwork(
+    bottleneck = settings.bottleneck.build(
+        settings.n_components, activation(settings.code_activation), generator
+    )
+    network = settings.network.build(
         input_shape,
         bottleneck.n_inputs,
         bottleneck.n_components,
@@ -56,11 +57,13 @@ def scale_rows(rows: torch.Tensor, scaling: Scaling) -> torch.Tensor:
 
 
 def mean_of(rows: StoredRows) -> torch.Tensor:
-    """Return the mean row, summed in double precision."""
+    """Return the mean row, summed in double precision; 0 for columns in which nothing is observed."""
     total = torch.zeros(rows.values.shape[1], dtype=torch.float64)
     for block in rows.blocks(_SUMMED_ROWS):
         total += block.sum(0, dtype=torch.float64)
-    return (total / len(rows)).float()
+    if not total.isnan().any():
+        return (total / len(rows)).float()
+    return torch.nanmean(rows.values.double(), dim=0).nan_to_num().float()
 
 
 def within_unit_interval(low: float, high: float) -> bool:

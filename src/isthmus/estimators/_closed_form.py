@@ -10,10 +10,11 @@ from torch import Tensor
 
 from isthmus.bottlenecks import PlainBottleneck
 from isthmus.estimators._assembly import Assembly
+from isthmus.estimators._objectives import Preparation, ReconstructionObjective
 from isthmus.networks import DenseNetwork
 from isthmus.networks.backpropagation import Chain, Place
-from isthmus.objectives import ClosedFormLoss, Penalty, ReconstructionLoss, Workspace
-from isthmus.training import FlatParameters
+from isthmus.objectives import ClosedFormLoss, ValuePenalty, Workspace
+from isthmus.training import Batch, FlatParameters
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class ClosedForm:
     decoder: Chain
     last_bias: Tensor
     loss: ClosedFormLoss
-    penalty: Penalty | None
+    penalty: ValuePenalty | None
+    prepare: Preparation
     matrices: Sequence[Place]
     memory: FlatParameters
     workspace: Workspace
@@ -33,20 +35,21 @@ class ClosedForm:
     def of(
         cls,
         assembly: Assembly,
-        loss: ReconstructionLoss,
-        penalty: Penalty | None,
+        objective: ReconstructionObjective,
         memory: FlatParameters,
         workspace: Workspace,
     ) -> ClosedForm | None:
-        """Return the gradient of these parts, or None where one of them needs autograd.
+        """Return the gradient of the objective, or None where one of its parts needs autograd.
 
         ``memory`` must be entered.
         """
         network, bottleneck = assembly.network, assembly.bottleneck
+        loss, penalty = objective.loss, objective.penalty
         if not (
             isinstance(loss, ClosedFormLoss)
             and isinstance(network, DenseNetwork)
             and isinstance(bottleneck, PlainBottleneck)
+            and (penalty is None or isinstance(penalty, ValuePenalty))
         ):
             return None
         pairs = map(Place, memory.values, memory.gradients)
@@ -60,27 +63,28 @@ class ClosedForm:
         last = network.decoder[-1]
         assert isinstance(last.bias, Tensor)
         bias = places[last.bias].value
-        return cls(encoder, decoder, bias, loss, penalty, matrices, memory, workspace)
+        return cls(encoder, decoder, bias, loss, penalty, objective.prepare, matrices, memory, workspace)
 
     @torch.no_grad()
-    def __call__(self, rows: Tensor) -> Mapping[str, Tensor]:
+    def __call__(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return the terms, and leave the gradient in ``memory``, whose precision the rows have."""
         self.memory.refresh()
-        code = self.encoder.forward(rows)
+        inputs, targets = self.prepare(batch)
+        code = self.encoder.forward(inputs)
         copies = self.decoder.forward(code)
-        reconstruction = self.loss.mean_and_gradient(copies, rows, self.workspace, self.last_bias)
+        reconstruction = self.loss.mean_and_gradient(copies, targets, self.workspace, self.last_bias)
         slope = self.decoder.backward(copies, needs_inputs=True)
         assert slope is not None
         terms = {"loss": reconstruction, "reconstruction": reconstruction}
         if self.penalty is None:
             self.encoder.backward(slope, needs_inputs=False)
         else:
-            penalty = self._penalise(self.penalty, code, slope, rows)
+            penalty = self._penalise(self.penalty, code, slope, inputs)
             terms |= {"loss": reconstruction + penalty, "penalty": penalty}
         self.memory.collect()
         return terms
 
-    def _penalise(self, penalty: Penalty, code: Tensor, slope: Tensor, rows: Tensor) -> Tensor:
+    def _penalise(self, penalty: ValuePenalty, code: Tensor, slope: Tensor, rows: Tensor) -> Tensor:
         """Return the penalty, and finish the gradient with its part."""
         n_rows, n_features = rows.shape
         factor, on_codes = penalty.factor(n_features), penalty.on == "activity"
@@ -91,4 +95,4 @@ class ClosedForm:
             for place in self.matrices:
                 place.gradient.add_(penalty.slope(place.value), alpha=factor)
         wide = torch.promote_types(code.dtype, torch.float32)
-        return penalty(code.to(wide), [place.value.to(wide) for place in self.matrices], n_features)
+        return penalty.total(code.to(wide), [place.value.to(wide) for place in self.matrices], n_features)

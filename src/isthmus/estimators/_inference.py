@@ -33,8 +33,8 @@ def apply_in_blocks(module: nn.Module, rows: Rows, n_outputs: int) -> Rows:
     """
     outputs = np.empty((len(rows), n_outputs), dtype=precision_of(rows))
     target = torch.from_numpy(outputs)
-    module = _in_precision(module, target.dtype)
-    for start, block in _blocks(module, rows):
+    module = in_precision(module, target.dtype)
+    for start, block in blocks(module, rows):
         target[start : start + BLOCK_ROWS].copy_(module(block))
     return outputs
 
@@ -45,10 +45,11 @@ def loss_of_rows(
 ) -> NDArray[np.float64]:
     """Return the reconstruction loss of each row, shape (n,), in the precision of the rows."""
     losses = np.empty(len(rows))
-    assembly = _in_precision(assembly, _torch_precision(rows))
-    for start, block in _blocks(assembly, rows):
+    assembly = in_precision(assembly, torch_precision(rows))
+    for start, block in blocks(assembly, rows):
         scaled = encoder.scaling(block)
-        part = loss.per_row(assembly(scaled)[0], scaled, assembly.learnt())
+        gaps = bool(scaled.isnan().any())
+        part = loss.per_row(assembly(scaled)[0], scaled, assembly.learnt(), gaps=gaps)
         losses[start : start + BLOCK_ROWS] = part.double().cpu().numpy()
     return losses
 
@@ -56,16 +57,19 @@ def loss_of_rows(
 @torch.inference_mode()
 def explained_variance(encoder: Encoder, decoder: Decoder, rows: Rows) -> float:
     """Return the share of the variance of the scaled rows that their reconstruction explains."""
-    precision = _torch_precision(rows)
-    encoder, decoder = _in_precision(encoder, precision), _in_precision(decoder, precision)
+    precision = torch_precision(rows)
+    encoder, decoder = in_precision(encoder, precision), in_precision(decoder, precision)
     scaling = encoder.scaling
-    mean = sum(scaling(block).sum(0, dtype=torch.float64) for _, block in _blocks(encoder, rows)) / len(rows)
+    sums = sum(scaling(block).nansum(0, dtype=torch.float64) for _, block in blocks(encoder, rows))
+    counts = sum((~block.isnan()).sum(0) for _, block in blocks(encoder, rows))
+    mean = sums / counts
     unexplained = total = 0.0
-    for _, block in _blocks(encoder, rows):
+    for _, block in blocks(encoder, rows):
         scaled = scaling(block).double()
         copies = scaling(decoder(encoder(block))).double()
-        unexplained += float((scaled - copies).square().sum())
-        total += float((scaled - mean).square().sum())
+        # What is missing counts on neither side.
+        unexplained += float((scaled - copies).square().nansum())
+        total += float((scaled - mean).square().nansum())
     if total == 0:
         return 1.0 if unexplained == 0 else -math.inf if len(rows) > 1 else math.nan
     return 1 - unexplained / total
@@ -77,8 +81,8 @@ def code_usage(assembly: Assembly, rows: StoredRows) -> NDArray[np.float64]:
     device = next(assembly.parameters()).device
     sample = rows.every(max(len(rows) // USAGE_ROWS, 1))
     network, bottleneck = assembly.network, assembly.bottleneck
-    blocks = (block.to(device) for block in sample.blocks(BLOCK_ROWS))
-    codes = torch.cat([bottleneck.code(network.encode_features(block)) for block in blocks])
+    parts = (block.to(device) for block in sample.blocks(BLOCK_ROWS))
+    codes = torch.cat([bottleneck.code(network.encoder(block)) for block in parts])
     low, high = torch.aminmax(codes, dim=0)
     constant = high - low <= 1e-6 * torch.maximum(low.abs(), high.abs())
     share = (codes != 0).double().mean(0).masked_fill(constant, 0.0)
@@ -88,26 +92,28 @@ def code_usage(assembly: Assembly, rows: StoredRows) -> NDArray[np.float64]:
 def scaled_range(encoder: Encoder, rows: Rows) -> tuple[float, float]:
     """Return the least and the greatest scaled value."""
     low, high = math.inf, -math.inf
-    for _, block in _blocks(encoder, rows):
-        ends = [float(end) for end in torch.aminmax(encoder.scaling(block))]
+    for _, block in blocks(encoder, rows):
+        scaled = encoder.scaling(block)
+        scaled = scaled[~scaled.isnan()] if scaled.isnan().any() else scaled
+        ends = [float(end) for end in torch.aminmax(scaled)]
         low, high = min(low, ends[0]), max(high, ends[1])
     return low, high
 
 
-def _blocks(module: nn.Module, rows: Rows) -> Iterator[tuple[int, Tensor]]:
+def blocks(module: nn.Module, rows: Rows) -> Iterator[tuple[int, Tensor]]:
     """Yield blocks of floating rows on the module's device, each with the number of its first row."""
-    device, precision = next(module.parameters()).device, _torch_precision(rows)
+    device, precision = next(module.parameters()).device, torch_precision(rows)
     source = as_tensor(rows)
     for start in range(0, len(rows), BLOCK_ROWS):
         yield start, source[start : start + BLOCK_ROWS].to(device, precision)
 
 
-def _torch_precision(rows: Rows) -> torch.dtype:
+def torch_precision(rows: Rows) -> torch.dtype:
     precision: torch.dtype = getattr(torch, precision_of(rows).name)
     return precision
 
 
-def _in_precision(module: Module, dtype: torch.dtype) -> Module:
+def in_precision(module: Module, dtype: torch.dtype) -> Module:
     if next(module.parameters()).dtype == dtype:
         return module
     return copy.deepcopy(module).to(dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from isthmus._device import choose_device
 from isthmus._specification import Specification, resolve
@@ -18,17 +19,46 @@ from isthmus.errors import IsthmusError, ModelFileError
 from isthmus.estimators._base import BaseAutoencoder
 from isthmus.estimators._building import build_assembly
 from isthmus.estimators._scaling import Scaling
+from isthmus.estimators._saving import weights_of
 from isthmus.estimators._settings import PARTS, Settings
-from isthmus.estimators.autoencoder import Autoencoder, SparseAutoencoder
+from isthmus.estimators.autoencoder import (
+    Autoencoder,
+    ContractiveAutoencoder,
+    ConvolutionalAutoencoder,
+    DenoisingAutoencoder,
+    KSparseAutoencoder,
+    MaskedAutoencoder,
+    SparseAutoencoder,
+)
+from isthmus.estimators.quantized import VectorQuantizedAutoencoder
+from isthmus.estimators.sequences import SequenceAutoencoder
+from isthmus.estimators.variational import VariationalAutoencoder
+from isthmus.networks import Modules
 from isthmus.persistence import read_model
 
 ESTIMATORS: Mapping[str, type[BaseAutoencoder]] = {
-    "Autoencoder": Autoencoder,
-    "SparseAutoencoder": SparseAutoencoder,
+    estimator.__name__: estimator
+    for estimator in (
+        Autoencoder,
+        SparseAutoencoder,
+        KSparseAutoencoder,
+        DenoisingAutoencoder,
+        ContractiveAutoencoder,
+        VariationalAutoencoder,
+        ConvolutionalAutoencoder,
+        VectorQuantizedAutoencoder,
+        MaskedAutoencoder,
+        SequenceAutoencoder,
+    )
 }
 
 
-def load(path: str | Path, *, device: str = "auto") -> BaseAutoencoder:
+def load(
+    path: str | Path,
+    *,
+    device: str = "auto",
+    network: tuple[nn.Module, nn.Module] | None = None,
+) -> BaseAutoencoder:
     """Read a model that `save` wrote.
 
     Nothing in the files is run: the configuration is JSON, the weights are safetensors, and only
@@ -40,6 +70,9 @@ def load(path: str | Path, *, device: str = "auto") -> BaseAutoencoder:
         The model's folder.
     device : str, default="auto"
         Where the model is to compute.
+    network : pair of torch.nn.Module, optional
+        Encoder and decoder like those that the model was made with, where it was made with modules of
+        one's own; their weights are replaced by the saved ones.
 
     Returns
     -------
@@ -66,7 +99,7 @@ def load(path: str | Path, *, device: str = "auto") -> BaseAutoencoder:
     folder = Path(path)
     config, tensors = read_model(folder)
     try:
-        model = _rebuild(config, tensors, device)
+        model = _rebuild(config, tensors, device, None if network is None else Modules(*network))
     except IsthmusError as error:
         raise ModelFileError(f"{folder} cannot be loaded: {error}") from error
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
@@ -76,24 +109,40 @@ def load(path: str | Path, *, device: str = "auto") -> BaseAutoencoder:
     return model
 
 
-def _rebuild(config: Mapping[str, Any], tensors: dict[str, Tensor], device: str) -> BaseAutoencoder:
+def _rebuild(
+    config: Mapping[str, Any], tensors: dict[str, Tensor], device: str, modules: Modules | None
+) -> BaseAutoencoder:
     name = config["class"]
     if name not in ESTIMATORS:
         known = ", ".join(ESTIMATORS)
         raise ModelFileError(f"its class {name!r} is not one of {known}. Was it saved by a newer Isthmus?")
     owner = ESTIMATORS[name]
-    model = owner(**_parameters(owner, config["parameters"]))
-    settings = _settings(config["settings"], name)
+    parameters, saved = dict(config["parameters"]), dict(config["settings"])
+    if saved.get("network", {}).get("part") == Modules.name:
+        if modules is None:
+            raise ModelFileError(
+                "its network is a pair of modules, of which a file holds the weights alone. "
+                "Give modules of the same make: load(path, network=(encoder, decoder))."
+            )
+        del parameters["network"], saved["network"]
+    elif modules is not None:
+        raise ModelFileError("its network is one of Isthmus, so that network=(encoder, decoder) is not wanted.")
+    model = owner(**_parameters(owner, parameters))
+    settings = _settings(saved, name)
+    if modules is not None:
+        model.network = modules
+        settings = dataclasses.replace(settings, network=modules)
     input_shape = tuple(int(length) for length in config["input_shape"])
     n_features = math.prod(input_shape)
     scaling = _scaling(tensors, n_features)
 
-    shapes = dict(build_assembly(settings, input_shape, None).named_parameters())
+    shapes = weights_of(build_assembly(settings, input_shape, None))
     _check_shapes({key: value.shape for key, value in shapes.items()}, tensors)
     assembly = build_assembly(settings, input_shape, torch.Generator())
     with torch.no_grad():
-        for key, parameter in assembly.named_parameters():
-            parameter.copy_(tensors[key])
+        for key, place in weights_of(assembly).items():
+            place.copy_(tensors[key])
+    assembly.bottleneck.set_progress(1.0)
 
     model._install(settings, assembly, scaling, choose_device(device, name))
     model._seed = 0

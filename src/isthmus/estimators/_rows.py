@@ -20,7 +20,13 @@ BLOCK_ROWS = 2048
 
 
 def check_rows(
-    estimator: BaseEstimator, X: ArrayLike, *, reset: bool, min_rows: int = 1, argument: str = "X"
+    estimator: BaseEstimator,
+    X: ArrayLike,
+    *,
+    reset: bool,
+    min_rows: int = 1,
+    argument: str = "X",
+    gaps: bool = False,
 ) -> Rows:
     """Return ``X`` as C-ordered rows of float32, float64 or unsigned bytes, shape (n, features).
 
@@ -40,7 +46,12 @@ def check_rows(
         Fewest rows that are accepted.
     argument : str, default="X"
         What the caller calls the data, for messages.
+    gaps : bool, default=False
+        Whether NaN may stand for a missing value; a row needs at least one that is not.
     """
+    owner = f"{argument} of {type(estimator).__name__}"
+    if not reset:
+        _refuse_other_shape(X, estimator, argument)
     flat = flatten(X)
     rows: Rows = validate_data(
         estimator,
@@ -51,17 +62,31 @@ def check_rows(
         ensure_min_samples=min_rows,
         ensure_all_finite=False,
     )
-    owner = f"{argument} of {type(estimator).__name__}"
-    _refuse_non_finite(rows, owner, getattr(estimator, "feature_names_in_", None))
+    _refuse_non_finite(rows, owner, getattr(estimator, "feature_names_in_", None), gaps=gaps)
     return rows
 
 
-def _refuse_non_finite(rows: Rows, owner: str, names: NDArray[Any] | None) -> None:
+def _refuse_other_shape(X: Any, estimator: Any, argument: str) -> None:
+    """Raise if rows of more than one dimension are not of the shape that was fitted; flat ones may come."""
+    shape, fitted = getattr(X, "shape", ()), estimator.input_shape_
+    if len(shape) > 2 and tuple(shape[1:]) != fitted:
+        name = type(estimator).__name__
+        raise DataError(
+            f"{argument} has rows of shape {tuple(shape[1:])}, but {name} is expecting rows of shape {fitted}."
+        )
+
+
+def _refuse_non_finite(rows: Rows, owner: str, names: NDArray[Any] | None, *, gaps: bool) -> None:
     # The sum is finite unless a value is not, or the sum overflows: only then is a closer look worth it.
     with np.errstate(over="ignore", invalid="ignore"):
         if math.isfinite(rows.sum(dtype=np.float64)):
             return
     finite = np.isfinite(rows)
+    if gaps:
+        empty = np.isnan(rows).all(axis=1)
+        if empty.any():
+            raise DataError(f"{owner} has nothing but NaN in row {int(np.argmax(empty))}. Drop such rows first.")
+        finite |= np.isnan(rows)
     if finite.all():
         return
     row, column = (int(index) for index in np.argwhere(~finite)[0])

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 from numpy.typing import NDArray
 
 import isthmus
@@ -52,11 +53,18 @@ def save(model: Fitted, folder: Path, *, overwrite: bool) -> None:
         "best_epoch": model.best_epoch_,
         "engine": model.engine_,
     }
-    # named_parameters lists a tied weight once, which is also what safetensors wants.
-    tensors = dict(model._assembly.named_parameters())
+    tensors = weights_of(model._assembly)
     scaling = model.encoder_.scaling
-    tensors |= {"scaling.offset": scaling.offset, "scaling.unit": scaling.unit}  # type: ignore[dict-item]
+    tensors |= {"scaling.offset": scaling.offset, "scaling.unit": scaling.unit}
     write_model(folder, config, tensors, overwrite=overwrite)
+
+
+def weights_of(assembly: Assembly) -> dict[str, Tensor]:
+    """Return everything that was learnt, by name: parameters, and what bottlenecks keep beside them."""
+    # named_parameters lists a tied weight once, which is also what safetensors wants.
+    learnt: dict[str, Tensor] = dict(assembly.named_parameters())
+    kept = assembly.state_dict(keep_vars=True)
+    return learnt | {name: kept[name] for name, _ in assembly.named_buffers() if name in kept}
 
 
 def plain(value: Any, name: str) -> Any:

@@ -95,13 +95,22 @@ def learn_scaling(X: Rows, scale: str, *, images: bool, bytes_: bool, owner: str
 
 
 def _column_range(X: Rows) -> tuple[np.ndarray, np.ndarray]:
-    return X.min(axis=0).astype(np.float64), X.max(axis=0).astype(np.float64)
+    """Return the least and greatest value of each column; fmin and fmax pass over what is missing."""
+    low, high = np.fmin.reduce(X, axis=0), np.fmax.reduce(X, axis=0)
+    if np.isnan(low).any():
+        # Nothing is known of such a column: all of them NaN. Any finite limits will do.
+        low, high = np.nan_to_num(low), np.nan_to_num(high)
+    return low.astype(np.float64), high.astype(np.float64)
 
 
 def _column_moments(X: Rows) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard deviation of each column, in double precision and little memory."""
     mean = X.mean(axis=0, dtype=np.float64)
+    counts: np.ndarray | int = len(X)
+    if np.isnan(mean).any():
+        counts = np.maximum((~np.isnan(X)).sum(axis=0), 1)
+        mean = np.nansum(X, axis=0, dtype=np.float64) / counts
     squares = np.zeros(X.shape[1])
     for start in range(0, len(X), BLOCK_ROWS):
-        squares += np.square(X[start : start + BLOCK_ROWS] - mean).sum(axis=0)
-    return mean, np.sqrt(squares / len(X))
+        squares += np.nansum(np.square(X[start : start + BLOCK_ROWS] - mean), axis=0)
+    return mean, np.sqrt(squares / counts)

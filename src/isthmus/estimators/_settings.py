@@ -11,17 +11,29 @@ from typing import Any
 
 import numpy as np
 
-from isthmus._checks import check_choice, check_flag, check_integer, check_number, wrong_parameter
+from isthmus._checks import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+    check_widths,
+    wrong_parameter,
+)
 from isthmus._specification import Part, Specification, resolve
+from isthmus.bottlenecks import BOTTLENECKS, Bottleneck, Plain
 from isthmus.errors import InvalidTypeError
-from isthmus.networks import ACTIVATIONS
-from isthmus.objectives import LOSSES, PENALTIES, Penalty, ReconstructionLoss
+from isthmus.estimators._combinations import refuse_nonsense
+from isthmus.networks import ACTIVATIONS, NETWORKS, Architecture, Dense, Modules
+from isthmus.objectives import LOSSES, NOISES, PENALTIES, Noise, Penalty, ReconstructionLoss
 from isthmus.training import OPTIMIZERS, SCHEDULES, Callback, Optimizer, Schedule
 
 #: The parameters that are parts, and the parts that fit.
 PARTS: Mapping[str, Mapping[str, type[Specification]]] = {
+    "network": NETWORKS,
+    "bottleneck": BOTTLENECKS,
     "loss": LOSSES,
     "penalty": PENALTIES,
+    "noise": NOISES,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
 }
@@ -62,6 +74,9 @@ class Settings:
     patience: int | None
     precision: str = "float32"
     compile: bool | str = "auto"
+    network: Architecture = Dense()  # noqa: RUF009 (frozen)
+    bottleneck: Bottleneck = Plain()  # noqa: RUF009
+    noise: Noise | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON can hold them."""
@@ -73,7 +88,12 @@ class Settings:
 
 
 def settings_for(
-    parameters: Mapping[str, Any], owner: str, *, n_rows: int, n_features: int, unit_interval: bool
+    parameters: Mapping[str, Any],
+    owner: str,
+    *,
+    n_rows: int,
+    input_shape: tuple[int, ...],
+    unit_interval: bool,
 ) -> Settings:
     """Check an estimator's parameters and decide what they leave open.
 
@@ -83,8 +103,10 @@ def settings_for(
         The constructor's parameters.
     owner : str
         Name of the estimator, for messages.
-    n_rows, n_features : int
-        Size of the training data.
+    n_rows : int
+        Number of training rows.
+    input_shape : tuple of int
+        Shape of one.
     unit_interval : bool
         Whether the scaled data lie between 0 and 1, and later ones will.
 
@@ -102,40 +124,49 @@ def settings_for(
     def part(name: str, parts: Mapping[str, type[Part]]) -> Part:
         return resolve(parameters[name], parts, parameter=name, owner=owner)
 
-    hidden_layers = _hidden_layers(parameters["hidden_layers"], owner)
-    automatic_loss = "bce" if unit_interval else "mse"
-    loss = (
-        resolve(automatic_loss, LOSSES, parameter="loss", owner=owner)
-        if parameters["loss"] == "auto"
-        else part("loss", LOSSES)
-    )
+    n_features = math.prod(input_shape)
+    hidden_layers = check_widths(parameters["hidden_layers"], parameter="hidden_layers", owner=owner)
+    network = network_for(parameters, owner)
+    bottleneck = part("bottleneck", BOTTLENECKS)
     penalty = None if parameters["penalty"] is None else part("penalty", PENALTIES)
+    noise = None if parameters["noise"] is None else part("noise", NOISES)
+    if parameters["loss"] == "auto":
+        likely = "gaussian" if bottleneck.needs_likelihood else "mse"
+        loss = resolve("bce" if unit_interval else likely, LOSSES, parameter="loss", owner=owner)
+    else:
+        loss = part("loss", LOSSES)
     optimizer = part("optimizer", OPTIMIZERS)
     batch_size = (
         auto_batch_size(n_rows) if parameters["batch_size"] == "auto" else integer("batch_size", minimum=1)
     )
-    n_components = _n_components(parameters["n_components"], owner, n_features, penalty)
-    roomy = n_features >= RELU_FEATURES_PER_UNIT * n_components
-    return Settings(
+    restrained = bottleneck.restrains or noise is not None or (penalty is not None and penalty.restrains)
+    n_components = _n_components(
+        parameters["n_components"], owner, n_features, network.natural_width(input_shape), restrained
+    )
+    settings = Settings(
         n_components=n_components,
         hidden_layers=hidden_layers,
         activation=check_choice(parameters["activation"], ACTIVATIONS, parameter="activation", owner=owner),
-        code_activation=(
-            ("relu" if not hidden_layers and loss.unit_interval and roomy else "identity")
-            if parameters["code_activation"] == "auto"
-            else check_choice(
-                parameters["code_activation"],
-                ["auto", *ACTIVATIONS],
-                parameter="code_activation",
-                owner=owner,
-            )
+        code_activation=_code_activation(
+            parameters["code_activation"],
+            owner,
+            bottleneck,
+            penalty,
+            # the notebook's case
+            rectified=isinstance(network, Dense)
+            and not hidden_layers
+            and loss.support == "unit"
+            and n_features >= RELU_FEATURES_PER_UNIT * n_components,
         ),
         tied=check_flag(parameters["tied"], parameter="tied", owner=owner),
         loss=loss,
         penalty=penalty,
         optimizer=optimizer,
         learning_rate=(
-            optimizer.learning_rate(n_features, len(hidden_layers) + 1, bounded=loss.unit_interval)
+            bottleneck.rate
+            * network.learning_rate(
+                optimizer.learning_rate(n_features, network.depth(hidden_layers), bounded=loss.bounded)
+            )
             if parameters["learning_rate"] == "auto"
             else number("learning_rate", minimum=0, open_minimum=True)
         ),
@@ -155,7 +186,28 @@ def settings_for(
         patience=None if parameters["patience"] is None else integer("patience", minimum=1),
         precision=_precision(parameters["precision"], owner),
         compile=_compile(parameters["compile"], owner),
+        network=network,
+        bottleneck=bottleneck,
+        noise=noise,
     )
+    refuse_nonsense(settings, owner)
+    return settings
+
+
+def network_for(parameters: Mapping[str, Any], owner: str) -> Architecture:
+    """Return the description of the network that the parameters name."""
+    network = parameters["network"]
+    if isinstance(network, Modules):
+        return network
+    if isinstance(network, tuple) and len(network) == 2:
+        return Modules(*network)
+    return resolve(network, NETWORKS, parameter="network", owner=owner)
+
+
+def support_of(parameters: Mapping[str, Any], owner: str) -> str:
+    """Return what the loss is defined for; "auto" is defined for the data, whatever they are."""
+    loss = parameters["loss"]
+    return "real" if loss == "auto" else resolve(loss, LOSSES, parameter="loss", owner=owner).support
 
 
 def auto_batch_size(n_rows: int) -> int:
@@ -178,20 +230,34 @@ def check_callbacks(callbacks: object, owner: str) -> list[Callback]:
     raise InvalidTypeError(str(wrong_parameter(owner, "callbacks", wanted, callbacks)))
 
 
-def _n_components(value: object, owner: str, n_features: int, penalty: Penalty | None) -> int:
+def _n_components(
+    value: object, owner: str, n_features: int, natural: int | None, restrained: bool
+) -> int:
     if value == "auto":
+        if natural is not None and natural < n_features:
+            return natural
         return min(32, max(1, math.ceil(n_features / 2)))
     n_components = check_integer(value, parameter="n_components", owner=owner, minimum=1)
-    restrained = penalty is not None and penalty.on == "activity"
     if n_components > n_features and not restrained:
         raise wrong_parameter(
             owner,
             "n_components",
             f"at most the number of features, {n_features}",
             n_components,
-            "A wider code can simply copy its input; to use one, restrain it: SparseAutoencoder, or penalty='l1'.",
+            "A wider code can simply copy its input; to use one, restrain it: SparseAutoencoder, "
+            "KSparseAutoencoder, penalty='l1', or noise.",
         )
     return n_components
+
+
+def _code_activation(
+    value: object, owner: str, bottleneck: Bottleneck, penalty: Penalty | None, *, rectified: bool
+) -> str:
+    if value != "auto":
+        choices = ["auto", *ACTIVATIONS]
+        return check_choice(value, choices, parameter="code_activation", owner=owner)
+    wanted = bottleneck.code_activation or (penalty and penalty.code_activation)
+    return wanted or ("relu" if rectified else "identity")
 
 
 def _precision(value: object, owner: str) -> str:
@@ -213,10 +279,3 @@ def _compile(value: object, owner: str) -> bool | str:
             "Or install one, such as g++.",
         )
     return bool(value)
-
-
-def _hidden_layers(value: object, owner: str) -> tuple[int, ...]:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        wanted = "a sequence of layer widths such as (128, 64)"
-        raise InvalidTypeError(str(wrong_parameter(owner, "hidden_layers", wanted, value)))
-    return tuple(check_integer(width, parameter="hidden_layers", owner=owner, minimum=1) for width in value)

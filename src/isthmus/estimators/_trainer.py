@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from isthmus._device import fair_threads
 from isthmus._kernels import Kernels, load_kernels
 from isthmus.errors import DeviceMemoryWarning
-from isthmus.estimators._assembly import Assembly, ReconstructionObjective
+from isthmus.bottlenecks import GaussianBottleneck
+from isthmus.estimators._assembly import Assembly
 from isthmus.estimators._closed_form import ClosedForm
+from isthmus.estimators._objectives import (
+    Corruption,
+    ImportanceWeightedObjective,
+    Preparation,
+    ReconstructionObjective,
+    untouched,
+)
 from isthmus.estimators._settings import Settings
-from isthmus.objectives import Workspace
+from isthmus.objectives import Noise, Surroundings, Workspace
 from isthmus.training import (
     Autograd,
     Batches,
@@ -23,12 +34,18 @@ from isthmus.training import (
     FlatParameters,
     Gradient,
     History,
+    Model,
+    Objective,
     ResidentBatches,
     Schedule,
     StoredRows,
     StreamedBatches,
+    TrainingState,
     fit,
 )
+
+#: Rows among which noise finds values to swap.
+POOL_ROWS = 8192
 
 #: Rows of a validation pass at a time.
 VALIDATION_BATCH = 1024
@@ -43,6 +60,8 @@ class Trainer:
         What learns, on its device.
     settings : Settings
         How.
+    input_shape : tuple of int
+        Shape of a row.
     learning_rate : float
         The peak rate.
 
@@ -53,8 +72,10 @@ class Trainer:
         "autograd"), ``compiled`` (what was compiled, or None), ``threads``.
     """
 
-    def __init__(self, assembly: Assembly, settings: Settings, learning_rate: float) -> None:
-        self.assembly, self.settings = assembly, settings
+    def __init__(
+        self, assembly: Assembly, settings: Settings, input_shape: tuple[int, ...], learning_rate: float
+    ) -> None:
+        self.assembly, self.settings, self.input_shape = assembly, settings, input_shape
         self.memory = FlatParameters(assembly, getattr(torch, settings.precision))
         self.device = self.memory.flat.device
         self.kernels = load_kernels() if self.device.type == "cpu" and settings.compile is not False else None
@@ -72,12 +93,18 @@ class Trainer:
         epochs: int,
         validation: StoredRows | None = None,
         callbacks: Sequence[Callback] = (),
+        model: Model | None = None,
+        anneal: bool = True,
     ) -> History:
-        """Train for some epochs on scaled rows in the host's memory; the parameters are as in `fit`."""
+        """Train for some epochs on scaled rows in the host's memory; the parameters are as in `fit`.
+
+        With ``anneal``, what is faded in over a training is; otherwise it is there from the start.
+        """
         workspace = Workspace(self.kernels)
-        objective = ReconstructionObjective(
-            self.settings.loss, self.settings.penalty, None if self.settings.compile is True else workspace
-        )
+        objective = self._objective(rows, workspace)
+        self.assembly.bottleneck.set_progress(1.0)
+        if anneal:
+            callbacks = [*callbacks, _Progress(self.assembly)]
         graphs = CudaGraphs() if self._can_be_recorded() else None
         with self.memory, fair_threads():
             gradient = self._gradient(objective, workspace)
@@ -100,17 +127,37 @@ class Trainer:
                 ),
                 gradient_clipping=self.settings.gradient_clipping,
                 callbacks=callbacks,
+                model=model,
             )
+
+    def _objective(self, rows: StoredRows, workspace: Workspace) -> Objective:
+        settings, prepare = self.settings, untouched
+        if settings.noise is not None:
+            prepare = self._corruption(settings.noise, rows)
+        gaps = settings.network.sees_gaps and bool(rows.values.isnan().any())
+        bottleneck = self.assembly.bottleneck
+        if isinstance(bottleneck, GaussianBottleneck) and bottleneck.description.bound != "elbo":
+            doubly = bottleneck.description.bound == "dreg"
+            return ImportanceWeightedObjective(settings.loss, doubly, settings.penalty, prepare, gaps)
+        kept = None if settings.compile is True else workspace
+        return ReconstructionObjective(settings.loss, settings.penalty, kept, prepare, gaps)
+
+    def _corruption(self, noise: Noise, rows: StoredRows) -> Preparation:
+        sample = rows.every(max(len(rows) // POOL_ROWS, 1))
+        pool = torch.cat(list(sample.blocks(POOL_ROWS))).to(self.device)
+        return Corruption(noise, surroundings(self.settings, self.input_shape, *rows.range(), pool))
 
     def _can_be_recorded(self) -> bool:
         # A rate that is a number would be recorded with the step, and the schedule be without effect.
         followed = all(isinstance(group["lr"], torch.Tensor) for group in self.optimizer.param_groups)
         return self.device.type == "cuda" and self.settings.compile == "auto" and followed
 
-    def _gradient(self, objective: ReconstructionObjective, workspace: Workspace) -> Gradient:
+    def _gradient(self, objective: Objective, workspace: Workspace) -> Gradient:
         if self.settings.compile is True:
             return Autograd(self.assembly, torch.compile(objective), self.memory)
-        closed = ClosedForm.of(self.assembly, objective.loss, objective.penalty, self.memory, workspace)
+        closed = None
+        if isinstance(objective, ReconstructionObjective):
+            closed = ClosedForm.of(self.assembly, objective, self.memory, workspace)
         return closed or Autograd(self.assembly, objective, self.memory)
 
     def _describe(self, gradient: Gradient, *, recorded: bool) -> None:
@@ -126,6 +173,35 @@ class Trainer:
             "compiled": compiled,
             "threads": torch.get_num_threads(),
         }
+
+
+class _Progress(Callback):
+    """Tells the bottleneck how far the training has come."""
+
+    def __init__(self, assembly: Assembly) -> None:
+        self.bottleneck = assembly.bottleneck
+
+    def on_training_start(self, state: TrainingState) -> None:
+        """Begin."""
+        self.bottleneck.set_progress(0.0)
+
+    def on_step_end(self, state: TrainingState) -> None:
+        """Move on."""
+        self.bottleneck.set_progress(state.step / (state.epochs * state.n_steps))
+
+    def on_training_end(self, state: TrainingState) -> None:
+        """Finish, wherever it ended."""
+        self.bottleneck.set_progress(1.0)
+
+
+def surroundings(
+    settings: Settings, input_shape: tuple[int, ...], low: float, high: float, pool: Tensor
+) -> Surroundings:
+    """Return what a noise has to know of scaled rows in this range."""
+    if settings.loss.support == "unit":
+        low, high = 0.0, 1.0
+    tiles = functools.cache(functools.partial(settings.network.tiles, input_shape))
+    return Surroundings(low, high, math.nan if settings.network.sees_gaps else 0.0, pool, tiles)
 
 
 def batches_on(

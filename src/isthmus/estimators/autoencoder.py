@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
+
 from isthmus.estimators._base import BaseAutoencoder
+from isthmus.estimators._corrupting import corrupt
 from isthmus.estimators._defaults import with_defaults
-from isthmus.objectives import L1
+from isthmus.objectives import L1, Contractive, GaussianNoise, Patches
 
 
 class Autoencoder(BaseAutoencoder):
@@ -20,23 +26,39 @@ class Autoencoder(BaseAutoencoder):
         Width of the code. ``"auto"`` is 32, or half the number of features if that is less. More than
         the number of features needs a penalty on the activities.
     hidden_layers : tuple of int, default=()
-        Widths of the layers between input and code; the decoder mirrors them.
+        Widths of the fully connected layers between input and code, or between a convolutional or
+        recurrent network and the code; the decoder mirrors them.
     activation : str, default="relu"
         Activation of the hidden layers: "identity", "relu", "leaky_relu", "elu", "selu", "gelu",
         "silu", "sigmoid", "tanh" or "softplus".
     code_activation : str, default="auto"
-        Activation of the code. ``"auto"`` is "relu" for a single layer on data between 0 and 1 with at
-        least ten features for each code unit, as in the notebook, and "identity" otherwise: a linear
-        code reconstructs as well or better and has no dead units.
+        Activation of the code. ``"auto"`` is what bottleneck or penalty ask for; "relu" for a single
+        layer on data between 0 and 1 with at least ten features for each code unit, as in the
+        notebook; and "identity" otherwise: a linear code reconstructs as well or better and has no
+        dead units.
+    network : str, part or pair of torch.nn.Module, default="dense"
+        "dense", "convolutional", "recurrent", "transformer", a part of :mod:`isthmus.networks` with
+        other settings such as ``Convolutional(channels=(32, 16))``, or an encoder and a decoder of
+        your own (see :class:`isthmus.networks.Modules`).
+    bottleneck : str or part, default="plain"
+        What happens to the code: "plain", "topk" (only the largest activities), "gaussian" (the
+        variational autoencoder's), "vq" (vectors of a learnt codebook), "fsq" (a few fixed values), or
+        a part of :mod:`isthmus.bottlenecks` with other settings.
     loss : str or part, default="auto"
         Distance between input and reconstruction: "bce" (cross-entropy in nats; data between 0 and
-        1), "mse", "l1", "huber", "gaussian" (log-likelihood with learnt variance), or a part of
-        :mod:`isthmus.objectives` with other settings. Summed over the features of a row and averaged
-        over rows, in the scaled data's units. ``"auto"`` is "bce" for data between 0 and 1 and for
-        unsigned bytes, else "mse".
+        1), "mse", "l1", "huber", a likelihood with something learnt ("gaussian", "laplace",
+        "logistic" for values of one byte), one for counts ("poisson", "negative-binomial"), or a part
+        of :mod:`isthmus.objectives` with other settings. Summed over the features of a row and
+        averaged over rows, in the scaled data's units. ``"auto"`` is "bce" for data between 0 and 1
+        and for unsigned bytes, else "mse"; with a Gaussian bottleneck, "gaussian".
     penalty : str, part or None, default=None
-        "l1", "l2" or "elastic", on code activities or on weights, or a part such as
-        ``L1(weight=1e-4)``; as text also "l1:weight=1e-4,on=weights".
+        "l1", "l2" or "elastic", on code activities or on weights; "kl" (a target for each unit's mean
+        activity), "contractive" (the encoder's slope), "mmd" (codes like a normal distribution); or a
+        part such as ``L1(weight=1e-4)``; as text also "l1:weight=1e-4,on=weights".
+    noise : str, part or None, default=None
+        What is done to the encoder's input in training: "gaussian", "masking", "salt-and-pepper",
+        "swap" (values of other rows), "patches", "binarization", or a part of
+        :mod:`isthmus.objectives` with other settings, in the scaled data's units.
     tied : bool, default=False
         Whether the decoder uses the transposed weights of the encoder.
     scale : str, default="auto"
@@ -178,3 +200,231 @@ class SparseAutoencoder(BaseAutoencoder):
     """
 
     __init__ = with_defaults(BaseAutoencoder.__init__, penalty=L1(), code_activation="relu")
+
+
+class KSparseAutoencoder(BaseAutoencoder):
+    """An autoencoder of whose code units only the ``k`` largest pass.
+
+    Parameters
+    ----------
+    n_components : int or "auto", default="auto"
+        Width of the code; it may exceed the number of features.
+    bottleneck : str or part, default="topk"
+        Such as ``TopK(k=25)`` or "topk:k=25,per=batch". Without ``k``, a quarter of the units pass.
+    **parameters
+        All others as in :class:`Autoencoder`, with the same defaults.
+
+    See Also
+    --------
+    Autoencoder : The parameters and attributes in full.
+
+    References
+    ----------
+    A. Makhzani and B. Frey, "k-sparse autoencoders", ICLR, 2014.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from isthmus import KSparseAutoencoder
+    >>> X = load_digits().data / 16
+    >>> model = KSparseAutoencoder(100, bottleneck="topk:k=8,per=row", epochs=100, random_state=0)
+    >>> int((model.fit_transform(X) != 0).sum(axis=1).max())
+    8
+    """
+
+    __init__ = with_defaults(BaseAutoencoder.__init__, bottleneck="topk")
+
+
+class DenoisingAutoencoder(BaseAutoencoder):
+    """An autoencoder that is shown noisy rows and learns to make the clean ones of them.
+
+    Parameters
+    ----------
+    noise : str or part, default=GaussianNoise(std=0.5)
+        What the rows are spoilt by, in the scaled data's units: the noise to be removed later, or one
+        that makes the code robust. Drawn anew in every epoch.
+    **parameters
+        All others as in :class:`Autoencoder`, with the same defaults; ``network="convolutional"`` for
+        images.
+
+    See Also
+    --------
+    Autoencoder : The parameters and attributes in full.
+
+    References
+    ----------
+    P. Vincent, H. Larochelle, Y. Bengio and P.-A. Manzagol, "Extracting and composing robust features
+    with denoising autoencoders", ICML, 2008.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from isthmus import DenoisingAutoencoder
+    >>> X = load_digits().data / 16
+    >>> model = DenoisingAutoencoder(32, noise="gaussian:std=0.3", epochs=30, random_state=0).fit(X)
+    >>> noisy = model.corrupt(X, random_state=1)
+    >>> bool(((model.denoise(noisy) - X) ** 2).mean() < 0.5 * ((noisy - X) ** 2).mean())
+    True
+    """
+
+    __init__ = with_defaults(BaseAutoencoder.__init__, noise=GaussianNoise())
+
+    def denoise(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the rows that noisy ones were made of, as far as the model can tell.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features)
+            Noisy rows.
+
+        Returns
+        -------
+        rows : ndarray of shape (n, features), or the shape of the images
+            What `reconstruct` returns.
+        """
+        return self.reconstruct(X)
+
+    def corrupt(self, X: ArrayLike, *, random_state: Any = None) -> NDArray[Any]:
+        """Return rows spoilt by the model's own noise.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features)
+            Clean rows.
+        random_state : int, RandomState, Generator or None, default=None
+            Seed of the noise.
+
+        Returns
+        -------
+        rows : ndarray of shape (n, features), or the shape of the images
+            In the units of the data.
+        """
+        check_is_fitted(self)
+        rows = corrupt(self.settings_, self.encoder_.scaling, self.input_shape_, self._checked(X), random_state)
+        return rows.reshape(len(rows), *self.input_shape_)
+
+
+class ContractiveAutoencoder(BaseAutoencoder):
+    """An autoencoder whose code changes little with its input, except along the data.
+
+    The penalty is the squared Frobenius norm of the encoder's Jacobian: exact for a single layer,
+    estimated for a deep one. The decoder shares the weights of the encoder, which could otherwise
+    shrink them and leave it to the decoder to make up for it.
+
+    Parameters
+    ----------
+    penalty : str or part, default=Contractive(weight=0.1)
+        Such as ``Contractive(weight=0.01)``.
+    code_activation : str, default="sigmoid"
+        An activation that saturates, so that a code can be insensitive.
+    tied : bool, default=True
+        Whether the decoder uses the transposed weights of the encoder.
+    **parameters
+        All others as in :class:`Autoencoder`, with the same defaults.
+
+    See Also
+    --------
+    Autoencoder : The parameters and attributes in full.
+
+    References
+    ----------
+    S. Rifai, P. Vincent, X. Muller, X. Glorot and Y. Bengio, "Contractive auto-encoders: explicit
+    invariance during feature extraction", ICML, 2011.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from isthmus import ContractiveAutoencoder
+    >>> X = load_digits().data / 16
+    >>> model = ContractiveAutoencoder(32, epochs=10, random_state=0).fit(X)
+    >>> 0 < model.history_[-1]["penalty"] < model.history_[-1]["loss"]
+    True
+    """
+
+    __init__ = with_defaults(
+        BaseAutoencoder.__init__, penalty=Contractive(), code_activation="sigmoid", tied=True
+    )
+
+
+class ConvolutionalAutoencoder(BaseAutoencoder):
+    """An autoencoder of images, by convolutions.
+
+    Rows are images of shape (height, width) or (channels, height, width); flat rows are square images
+    where their length is a square. With the default width the code is the last map of the encoder, for
+    28 x 28 pixels 4 x 4 positions of 8 channels.
+
+    Parameters
+    ----------
+    n_components : int or "auto", default="auto"
+        Width of the code. ``"auto"`` is the size of the last map where that is less than a row; another
+        width adds fully connected layers.
+    network : str or part, default="convolutional"
+        Such as ``Convolutional(channels=(32, 64), downsampling="stride", normalization="group")``.
+    **parameters
+        All others as in :class:`Autoencoder`, with the same defaults.
+
+    See Also
+    --------
+    Autoencoder : The parameters and attributes in full.
+
+    References
+    ----------
+    J. Masci, U. Meier, D. Cireşan and J. Schmidhuber, "Stacked convolutional auto-encoders for
+    hierarchical feature extraction", ICANN, 2011. F. Chollet, "Building autoencoders in Keras", 2016.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from isthmus import ConvolutionalAutoencoder
+    >>> X = load_digits().images / 16
+    >>> model = ConvolutionalAutoencoder(network="convolutional:channels=(16,4)", epochs=10, random_state=0)
+    >>> model.fit_transform(X).shape  # 2 x 2 positions of 4 channels
+    (1797, 16)
+    >>> model.reconstruct(X).shape
+    (1797, 8, 8)
+    """
+
+    __init__ = with_defaults(BaseAutoencoder.__init__, network="convolutional")
+
+
+class MaskedAutoencoder(BaseAutoencoder):
+    """A transformer that is shown a part of each row and learns to fill in the rest.
+
+    Rows are images, sequences or tables. Missing values, written as NaN, may be in the training rows and
+    in later ones: `reconstruct` fills them in.
+
+    Parameters
+    ----------
+    network : str or part, default="transformer"
+        Such as ``Transformer(tokens="columns", width=32)``.
+    noise : str or part, default=Patches(share=0.5)
+        What is hidden in training.
+    activation : str, default="gelu"
+        Activation of the hidden layers.
+    **parameters
+        All others as in :class:`Autoencoder`, with the same defaults.
+
+    See Also
+    --------
+    Autoencoder : The parameters and attributes in full.
+
+    References
+    ----------
+    K. He, X. Chen, S. Xie, Y. Li, P. Dollár and R. Girshick, "Masked autoencoders are scalable vision
+    learners", CVPR, 2022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from isthmus import MaskedAutoencoder
+    >>> hidden = np.random.default_rng(0).normal(size=(300, 1))
+    >>> X = hidden + 0.1 * np.random.default_rng(1).normal(size=(300, 6))  # six views of one number
+    >>> model = MaskedAutoencoder(1, epochs=60, random_state=0).fit(X)
+    >>> gaps = np.where(np.arange(6) < 3, X, np.nan)
+    >>> bool(np.abs(model.reconstruct(gaps) - X)[:, 3:].mean() < 0.5 * np.abs(X[:, 3:]).mean())
+    True
+    """
+
+    __init__ = with_defaults(
+        BaseAutoencoder.__init__, network="transformer", noise=Patches(), activation="gelu"
+    )
