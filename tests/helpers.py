@@ -40,17 +40,17 @@ ESTIMATORS = [
 NETWORKS = [
     networks.Dense(),
     networks.Convolutional(),
-    networks.Convolutional(channels=(6, 4), downsampling="stride", normalization="group"),
+    networks.Convolutional(channels=(16,), downsampling="stride", normalization="group"),
     networks.Recurrent(width=16, n_features=8),
-    networks.Recurrent(width=12, cell="gru", n_layers=2, bidirectional=True, backwards=False, n_features=8),
-    networks.Transformer(width=16, n_heads=2, patch_size=2, tokens="patches"),
+    networks.Recurrent(width=12, cell="gru", bidirectional=True, backwards=False, n_features=8),
+    networks.Transformer(width=32, n_heads=2, n_layers=1),
 ]
 
 BOTTLENECKS = [
     bottlenecks.Plain(),
     bottlenecks.TopK(),
     bottlenecks.TopK(k=3, per="batch"),
-    bottlenecks.Gaussian(),
+    bottlenecks.Gaussian(beta=0.1),
     bottlenecks.Gaussian(beta=0.5, total_correlation=1.0, warm_up=0.5, free_bits=0.05, prior="learnt"),
     bottlenecks.Gaussian(n_samples=3, bound="iwae"),
     bottlenecks.Gaussian(n_samples=3, bound="dreg"),

@@ -49,7 +49,9 @@ def with_value(rows, value, *places):
 def test_what_is_not_finite_is_found(estimator, value, name, dtype, rows):
     bad = with_value(rows, value, (7, 3), (9, 0), (9, 1)).astype(dtype)
     if np.isnan(value) and estimator()._sees_gaps:
-        assert np.isfinite(estimator(2, epochs=1).fit(with_value(rows, value, (7, 3))).reconstruct(rows)).all()
+        assert np.isfinite(
+            estimator(2, epochs=1).fit(with_value(rows, value, (7, 3))).reconstruct(rows)
+        ).all()
         return
     message = (
         rf"X of {estimator.__name__} contains {name} in row 7, column 3, and 1 more such rows. Drop or impute"
@@ -214,7 +216,10 @@ BAD_PARAMETERS = {
         (None, "one of 'bce', 'mse'"),
         ("mse:weight=2", "no setting 'weight'"),
     ],
-    "penalty": [("l3", "Did you mean"), (0.1, "one of 'l1', 'l2', 'elastic', 'kl', 'contractive', 'mmd' or one of L1")],
+    "penalty": [
+        ("l3", "Did you mean"),
+        (0.1, "one of 'l1', 'l2', 'elastic', 'kl', 'contractive', 'mmd' or one of L1"),
+    ],
     "tied": [("yes", "True or False"), (1, "True or False")],
     "scale": [("standrad", "Did you mean 'standard'"), (None, "one of 'auto', 'none'")],
     "optimizer": [("adamm", "Did you mean 'adam'"), (torch.optim.Adam, "one of 'adam', 'adamw'")],

@@ -73,7 +73,9 @@ def test_pca_30_of_mnist_fixes_the_metric():
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=by_name)
-@pytest.mark.filterwarnings("ignore::isthmus.errors.DeadCodeWarning", "ignore::isthmus.errors.CollapseWarning")
+@pytest.mark.filterwarnings(
+    "ignore::isthmus.errors.DeadCodeWarning", "ignore::isthmus.errors.CollapseWarning"
+)
 def test_every_estimator_learns_by_its_defaults(estimator, digits, device):
     train, test = (as_given(estimator, rows) for rows in digits)
     model = estimator(16, random_state=0, epochs=40, device=device).fit(train)
@@ -235,7 +237,7 @@ def test_data_between_0_and_1_are_left_alone(digits):
     assert model.settings_.loss.name == "bce"
 
 
-@pytest.mark.parametrize("scale", ["none", "standard", "minmax", "range"])
+@pytest.mark.parametrize("scale", ["none", "standard", "sequence", "minmax", "range"])
 def test_every_scale_is_undone(scale, digits):
     """With as many components as features a linear model can copy; then units and offsets must fit."""
     X = digits[0][:300, 10:30] * 8 + 3

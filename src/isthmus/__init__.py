@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         SparseAutoencoder,
         VariationalAutoencoder,
         VectorQuantizedAutoencoder,
+        find_learning_rate,
         load,
     )
 
@@ -39,6 +40,7 @@ __all__ = [
     "VariationalAutoencoder",
     "VectorQuantizedAutoencoder",
     "__version__",
+    "find_learning_rate",
     "load",
 ]
 

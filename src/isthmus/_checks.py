@@ -80,9 +80,7 @@ def check_flag(value: Any, *, parameter: str, owner: str) -> bool:
     return bool(value)
 
 
-def check_widths(
-    value: object, *, parameter: str, owner: str, at_least_one: bool = False
-) -> tuple[int, ...]:
+def check_widths(value: object, *, parameter: str, owner: str, at_least_one: bool = False) -> tuple[int, ...]:
     """Return ``value`` as a tuple if it is a sequence of positive integers."""
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence) or (at_least_one and not value):
         wanted = "a sequence of widths such as (128, 64)"

@@ -51,7 +51,8 @@ def content_keys(rows: Tensor, seed: int = 0) -> Tensor:
     seed : int, default=0
         Another one gives other keys.
     """
-    bits = rows.float().contiguous().view(torch.int32).long()
+    # Adding 0 makes the two zeros one, whose bits differ.
+    bits = (rows.float() + 0.0).contiguous().view(torch.int32).long()
     counter = torch.arange(1, rows.shape[1] + 1, device=rows.device)
     factors = _mixed(counter * _GOLDEN + seed) | 1
     return _mixed((bits * factors).sum(1) + _wrapped(seed * _SECOND))

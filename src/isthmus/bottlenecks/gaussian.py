@@ -74,7 +74,7 @@ class Gaussian(Bottleneck):
     fixed_activation: ClassVar[bool] = True
     can_be_tied: ClassVar[bool] = False
     needs_likelihood: ClassVar[bool] = True
-    rate: ClassVar[float] = 0.35
+    rate: ClassVar[float] = 0.5
 
     def __post_init__(self) -> None:
         for name in ("beta", "total_correlation", "free_bits"):
@@ -154,9 +154,7 @@ class GaussianBottleneck(BottleneckModule):
     prior_log_variance: Tensor
     warmth: Tensor
 
-    def __init__(
-        self, n_components: int, description: Gaussian, generator: torch.Generator | None
-    ) -> None:
+    def __init__(self, n_components: int, description: Gaussian, generator: torch.Generator | None) -> None:
         super().__init__()
         self.n_components, self.n_inputs = n_components, 2 * n_components
         self.description = description
@@ -180,7 +178,9 @@ class GaussianBottleneck(BottleneckModule):
         mean, log_variance = features.chunk(2, dim=1)
         return Normal(mean, log_variance.clamp(*LOG_VARIANCES))
 
-    def draw(self, posterior: Normal, keys: Tensor, n_samples: int, stream: int = _random.BOTTLENECK) -> Tensor:
+    def draw(
+        self, posterior: Normal, keys: Tensor, n_samples: int, stream: int = _random.BOTTLENECK
+    ) -> Tensor:
         """Return samples of codes, shape (n_samples, batch, n_components)."""
         noise = _random.normal(keys, (n_samples, self.n_components), stream).to(posterior.mean.dtype)
         return posterior.sample(noise.transpose(0, 1))

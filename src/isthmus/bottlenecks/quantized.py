@@ -10,7 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from isthmus import _random
-from isthmus._checks import check_choice, check_flag, check_integer, check_number, check_widths, wrong_parameter
+from isthmus._checks import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+    check_widths,
+    wrong_parameter,
+)
 from isthmus.bottlenecks.description import Bottled, Bottleneck, BottleneckModule
 
 #: The greatest dimension of a code vector that is chosen by itself.
@@ -71,19 +78,15 @@ class VectorQuantized(Bottleneck):
         check_integer(self.n_levels, parameter="n_levels", owner=owner, minimum=1)
         check_choice(self.update, ("ema", "gradient"), parameter="update", owner=owner)
         check_number(self.commitment, parameter="commitment", owner=owner, minimum=0)
-        check_number(
-            self.decay, parameter="decay", owner=owner, minimum=0, maximum=1, open_maximum=True
-        )
+        check_number(self.decay, parameter="decay", owner=owner, minimum=0, maximum=1, open_maximum=True)
         check_flag(self.revive, parameter="revive", owner=owner)
 
     def build(
         self, n_components: int, activation: nn.Module, generator: torch.Generator | None
     ) -> VectorQuantizer:
         """Return the module."""
-        if isinstance(self.dimension, str):
-            dimension = math.gcd(n_components, _AUTO_DIMENSION)
-        else:
-            dimension = self.dimension
+        given = self.dimension
+        dimension = math.gcd(n_components, _AUTO_DIMENSION) if isinstance(given, str) else given
         if n_components % dimension:
             wanted = f"a divisor of n_components, {n_components}"
             raise wrong_parameter("VectorQuantized", "dimension", wanted, dimension)
@@ -265,6 +268,9 @@ class FiniteScalar(Bottleneck):
         levels = check_widths(self.levels, parameter="levels", owner="FiniteScalar", at_least_one=True)
         if min(levels) < 2:
             raise wrong_parameter("FiniteScalar", "levels", "at least 2 everywhere", self.levels)
+        if math.prod(levels) >= 2**63:
+            wanted = "such that a vector has less than 2^63 values, which is what a token can count"
+            raise wrong_parameter("FiniteScalar", "levels", wanted, self.levels)
         object.__setattr__(self, "levels", levels)
 
     def build(
@@ -313,14 +319,16 @@ class ScalarQuantizer(BottleneckModule):
 
     def forward(self, features: Tensor, keys: Tensor) -> Bottled:
         """Return the quantised code, through which the gradient passes unchanged."""
-        smooth = 2 * self._share(features) - 1
+        smooth: Tensor = 2 * self._share(features) - 1
         code = smooth + (self.code(features) - smooth).detach()
-        counts = torch.bincount(self.tokens(features).flatten(), minlength=1)
+        # Not a count for each code: there may be far more codes than memory.
+        counts = torch.unique(self.tokens(features), return_counts=True)[1]
         return Bottled(code, {}, {"perplexity": perplexity(counts.to(features.dtype))})
 
     def code(self, features: Tensor) -> Tensor:
         """Return the quantised code."""
-        return 2 * (self._share(features) * self.steps).round() / self.steps - 1
+        code: Tensor = 2 * (self._share(features) * self.steps).round() / self.steps - 1
+        return code
 
     def tokens(self, features: Tensor) -> Tensor:
         """Return one number for each vector, shape (batch, n_components // len(levels), 1)."""
@@ -332,7 +340,8 @@ class ScalarQuantizer(BottleneckModule):
         """Return the code that these numbers stand for, shape (batch, n_components), float64."""
         levels = torch.tensor(self.levels, device=tokens.device)
         numbers = (tokens // self.strides).remainder(levels).flatten(1)
-        return 2 * numbers.double() / self.steps - 1
+        code: Tensor = 2 * numbers.double() / self.steps - 1
+        return code
 
     def _share(self, features: Tensor) -> Tensor:
         return torch.sigmoid(self.activation(features))
@@ -341,4 +350,5 @@ class ScalarQuantizer(BottleneckModule):
 def perplexity(counts: Tensor) -> Tensor:
     """Return how many entries are in use, as the exponential of the entropy of their shares."""
     shares = counts / counts.sum()
-    return torch.special.entr(shares).sum().exp()
+    entropy: Tensor = torch.special.entr(shares).sum()
+    return entropy.exp()

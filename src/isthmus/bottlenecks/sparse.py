@@ -28,7 +28,7 @@ class TopK(Bottleneck):
     per : {"row", "batch"}, default="row"
         Whether each row keeps its ``k`` largest, or a batch the ``k`` times its size largest of all.
         In use, where a code may not depend on the other rows, a batch's choice becomes a threshold:
-        the mean of the smallest activities that passed in training.
+        a moving average of the smallest activity among each batch's ``k`` times its size largest.
 
     References
     ----------
@@ -73,7 +73,7 @@ class TopKBottleneck(BottleneckModule):
     """
 
     #: Share of the old threshold in the new one.
-    DECAY = 0.99
+    DECAY = 0.9
 
     #: Share of the training in which the number of active units comes down to ``k``.
     ANNEALED = 0.5
@@ -95,11 +95,12 @@ class TopKBottleneck(BottleneckModule):
         activities: Tensor = self.activation(features)
         if not self.per_batch:
             return Bottled(_largest(activities, self.passing))
-        code = _largest(activities.view(1, -1), self.passing * len(features))
-        smallest = code[code > 0].min() if self.passing == self.k and (code > 0).any() else None
-        if smallest is not None:
-            self.threshold.lerp_(smallest.detach().to(self.threshold.dtype), 1 - self.DECAY)
-        return Bottled(code.view_as(activities))
+        flat = activities.flatten()
+        values, places = flat.topk(self.passing * len(features))
+        # Followed from the first step, though more may pass yet, so that short trainings get there.
+        smallest = values[self.k * len(features) - 1].detach()
+        self.threshold.lerp_(smallest.to(self.threshold.dtype), 1 - self.DECAY)
+        return Bottled(torch.zeros_like(flat).scatter(0, places, values).view(activities.shape))
 
     def code(self, features: Tensor) -> Tensor:
         """Return the sparse code of each row by itself."""

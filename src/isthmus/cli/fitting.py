@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import statistics
 import time
 import warnings
@@ -26,9 +27,15 @@ from isthmus.training import ProgressBar
 
 #: Parameters that are no options: they hold objects, or the command has its own way.
 NOT_OPTIONS = ("callbacks", "verbose")
-MODELS: Mapping[str, type[BaseAutoencoder]] = {
-    name.removesuffix("Autoencoder").lower() or "autoencoder": model for name, model in ESTIMATORS.items()
-}
+
+
+def _plain_name(estimator: str) -> str:
+    """Return what an estimator is called on the command line: VectorQuantizedAutoencoder, vector-quantized."""
+    kind = estimator.removesuffix("Autoencoder")
+    return re.sub(r"(?<=.)([A-Z][a-z])", r"-\1", kind).lower() or "autoencoder"
+
+
+MODELS: Mapping[str, type[BaseAutoencoder]] = {_plain_name(name): model for name, model in ESTIMATORS.items()}
 
 
 def _with_estimator_options(command: Callable[..., int]) -> Callable[..., int]:

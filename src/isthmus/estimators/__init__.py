@@ -2,6 +2,7 @@
 
 from isthmus.estimators._base import BaseAutoencoder
 from isthmus.estimators._loading import ESTIMATORS, load
+from isthmus.estimators._rate_finder import RateRange, find_learning_rate
 from isthmus.estimators.autoencoder import (
     Autoencoder,
     ContractiveAutoencoder,
@@ -24,9 +25,11 @@ __all__ = [
     "DenoisingAutoencoder",
     "KSparseAutoencoder",
     "MaskedAutoencoder",
+    "RateRange",
     "SequenceAutoencoder",
     "SparseAutoencoder",
     "VariationalAutoencoder",
     "VectorQuantizedAutoencoder",
+    "find_learning_rate",
     "load",
 ]

@@ -16,11 +16,10 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from isthmus._checks import check_flag, check_number, wrong_parameter
+from isthmus._checks import check_flag
 from isthmus._device import choose_device
 from isthmus._specification import resolve
 from isthmus.errors import (
-    DataError,
     DeadCodeWarning,
     InvalidParameterError,
     InvalidTypeError,
@@ -28,7 +27,15 @@ from isthmus.errors import (
 )
 from isthmus.estimators import _saving
 from isthmus.estimators._assembly import Assembly, Decoder, Encoder
-from isthmus.estimators._building import build_assembly, mean_of, seed_of, store_rows, within_unit_interval
+from isthmus.estimators._building import (
+    build_assembly,
+    mean_of,
+    refuse_outside,
+    seed_of,
+    split_rows,
+    store_rows,
+    within_unit_interval,
+)
 from isthmus.estimators._inference import (
     apply_in_blocks,
     code_usage,
@@ -376,9 +383,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _sees_gaps(self) -> bool:
         return network_for(self.get_params(deep=False), type(self).__name__).sees_gaps
 
-    def _checked(
-        self, X: ArrayLike, *, reset: bool = False, min_rows: int = 1, argument: str = "X"
-    ) -> Rows:
+    def _checked(self, X: ArrayLike, *, reset: bool = False, min_rows: int = 1, argument: str = "X") -> Rows:
         """Return ``X`` as rows of what this estimator computes with."""
         arranged = self._arranged(X, reset=reset)
         return check_rows(
@@ -402,33 +407,12 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _split(self, X: Rows, validation_data: ArrayLike | None, seed: int) -> tuple[Rows, Rows | None]:
         """Return training rows and validation rows."""
-        owner = type(self).__name__
-        if validation_data is not None:
-            if isinstance(validation_data, tuple):
-                wanted = "rows like those of X, not a pair: an autoencoder's target is its input"
-                raise InvalidTypeError(f"The 'validation_data' of {owner}.fit must be {wanted}.")
-            return X, self._checked(validation_data, argument="validation_data")
-        if self.validation_fraction is None:
-            return X, None
-        fraction = check_number(
-            self.validation_fraction,
-            parameter="validation_fraction",
-            owner=owner,
-            minimum=0,
-            maximum=1,
-            open_minimum=True,
-            open_maximum=True,
-        )
-        n_held_out = max(1, round(fraction * len(X)))
-        if len(X) - n_held_out < 2:
-            raise wrong_parameter(
-                owner,
-                "validation_fraction",
-                f"small enough to leave 2 of {len(X)} rows to train on",
-                fraction,
-            )
-        order = np.random.default_rng(seed).permutation(len(X))
-        return X[np.sort(order[n_held_out:])], X[np.sort(order[:n_held_out])]
+        if validation_data is None:
+            return split_rows(X, self.validation_fraction, seed, type(self).__name__)
+        if isinstance(validation_data, tuple):
+            wanted = "rows like those of X, not a pair: an autoencoder's target is its input"
+            raise InvalidTypeError(f"The 'validation_data' of {type(self).__name__}.fit must be {wanted}.")
+        return X, self._checked(validation_data, argument="validation_data")
 
     def _set_up(self, X: Rows, given: ArrayLike, seed: int) -> StoredRows:
         """Decide the settings, build the network, and return the scaled rows."""
@@ -437,9 +421,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         device = choose_device(self.device, owner)
         is_bytes = getattr(given, "dtype", None) == np.uint8
         counts = support_of(self.get_params(deep=False), owner) == "counts"
-        scaling = learn_scaling(
-            X, "none" if counts and self.scale == "auto" else self.scale, images=len(self.input_shape_) > 1, bytes_=is_bytes, owner=owner
-        )
+        scale = "none" if counts and self.scale == "auto" else self.scale
+        scaling = learn_scaling(X, scale, shape=self.input_shape_, bytes_=is_bytes, owner=owner)
         stored = store_rows(X, scaling)
         low, high = stored.range()
         # Limits learnt from the training rows do not hold for others, which the cross-entropy must not
@@ -453,9 +436,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             unit_interval=limits_known and within_unit_interval(low, high),
         )
         generator = torch.Generator().manual_seed(seed)
-        assembly = build_assembly(settings, self.input_shape_, generator)
-        mean = mean_of(stored)
-        assembly.network.start_at(mean, settings.loss.inverse_link(mean))
+        assembly = build_assembly(settings, self.input_shape_, generator, mean_of(stored))
         self._install(settings, assembly, scaling, device)
         self._start_bottleneck(stored)
         self._seed = seed
@@ -530,15 +511,4 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return stored
 
     def _refuse_outside(self, low: float, high: float, argument: str) -> None:
-        support = self.settings_.loss.support
-        if support == "counts" and low < 0:
-            raise DataError(
-                f"{argument} of {type(self).__name__} has (scaled) values down to {low:.4g}, but "
-                f"loss={self.settings_.loss.name!r} is for counts. Use loss='gaussian', or leave scale='auto'."
-            )
-        if support == "unit" and not within_unit_interval(low, high):
-            raise DataError(
-                f"{argument} of {type(self).__name__} has (scaled) values from {low:.4g} to {high:.4g}, but "
-                f"loss={self.settings_.loss.name!r} is defined only between 0 and 1. Use loss='mse', or "
-                "scale='minmax' when fitting."
-            )
+        refuse_outside(self.settings_.loss, low, high, f"{argument} of {type(self).__name__}")

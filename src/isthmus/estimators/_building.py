@@ -10,23 +10,41 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
+from torch import nn
 
+from isthmus._checks import check_number, wrong_parameter
 from isthmus._device import as_tensor
+from isthmus.errors import DataError
 from isthmus.estimators._assembly import Assembly
 from isthmus.estimators._rows import Rows
 from isthmus.estimators._scaling import Scaling
 from isthmus.estimators._settings import Settings
 from isthmus.networks import activation
+from isthmus.objectives import ReconstructionLoss
 from isthmus.training import StoredRows
 
 #: Rows that are summed at a time; torch makes a copy of them in double precision.
 _SUMMED_ROWS = 256
 
 
+class Logarithms(nn.Module):
+    """Counts to log(1 + count): what an encoder can tell small and large ones apart by."""
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return the logarithms."""
+        return rows.log1p()
+
+
 def build_assembly(
-    settings: Settings, input_shape: tuple[int, ...], generator: torch.Generator | None
+    settings: Settings,
+    input_shape: tuple[int, ...],
+    generator: torch.Generator | None,
+    mean: torch.Tensor | None = None,
 ) -> Assembly:
-    """Join the parts that the settings name; without a generator, shapes only."""
+    """Join the parts that the settings name; without a generator, shapes only.
+
+    With the mean row of the data, the network starts from it.
+    """
     bottleneck = settings.bottleneck.build(
         settings.n_components, activation(settings.code_activation), generator
     )
@@ -39,6 +57,12 @@ def build_assembly(
         tied=settings.tied,
         generator=generator,
     )
+    counts = settings.loss.support == "counts"
+    if mean is not None:
+        network.start_at(mean.log1p() if counts else mean, settings.loss.inverse_link(mean))
+    if counts:
+        assert isinstance(network, nn.Module)
+        network.add_module("encoder", nn.Sequential(Logarithms(), network.encoder))
     return Assembly(network, bottleneck, settings.loss.parameters(math.prod(input_shape)))
 
 
@@ -66,9 +90,44 @@ def mean_of(rows: StoredRows) -> torch.Tensor:
     return torch.nanmean(rows.values.double(), dim=0).nan_to_num().float()
 
 
+def refuse_outside(loss: ReconstructionLoss, low: float, high: float, subject: str) -> None:
+    """Raise if values of this range are nothing for the loss."""
+    if loss.support == "counts" and low < 0:
+        raise DataError(
+            f"{subject} has (scaled) values down to {low:.4g}, but loss={loss.name!r} is for counts. "
+            "Use loss='gaussian', or leave scale='auto'."
+        )
+    if loss.support == "unit" and not within_unit_interval(low, high):
+        raise DataError(
+            f"{subject} has (scaled) values from {low:.4g} to {high:.4g}, but loss={loss.name!r} is defined "
+            "only between 0 and 1. Use loss='mse', or scale='minmax' when fitting."
+        )
+
+
 def within_unit_interval(low: float, high: float) -> bool:
     """Return whether values of this range may be probabilities."""
     return low >= 0 and high <= 1
+
+
+def split_rows(X: Rows, fraction: float | None, seed: int, owner: str) -> tuple[Rows, Rows | None]:
+    """Return the rows to train on, and a share of them that is held out, if there is to be one."""
+    if fraction is None:
+        return X, None
+    fraction = check_number(
+        fraction,
+        parameter="validation_fraction",
+        owner=owner,
+        minimum=0,
+        maximum=1,
+        open_minimum=True,
+        open_maximum=True,
+    )
+    n_held_out = max(1, round(fraction * len(X)))
+    if len(X) - n_held_out < 2:
+        wanted = f"small enough to leave 2 of {len(X)} rows to train on"
+        raise wrong_parameter(owner, "validation_fraction", wanted, fraction)
+    order = np.random.default_rng(seed).permutation(len(X))
+    return X[np.sort(order[n_held_out:])], X[np.sort(order[:n_held_out])]
 
 
 def seed_of(random_state: Any) -> int:

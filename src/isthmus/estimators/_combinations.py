@@ -69,9 +69,7 @@ def refuse_nonsense(parts: Combination, owner: str) -> None:
     """
     network, bottleneck, penalty, noise = parts.network, parts.bottleneck, parts.penalty, parts.noise
     if parts.tied and not (network.can_be_tied and bottleneck.can_be_tied):
-        which = (
-            f"network={network.name!r}" if not network.can_be_tied else f"bottleneck={bottleneck.name!r}"
-        )
+        which = f"network={network.name!r}" if not network.can_be_tied else f"bottleneck={bottleneck.name!r}"
         wanted = f"False with {which}, whose encoder and decoder are no mirror images"
         raise wrong_parameter(owner, "tied", wanted, parts.tied)
     if parts.hidden_layers and not network.has_hidden_layers:

@@ -52,7 +52,8 @@ def bounds_of_rows(
     assembly = in_precision(assembly, torch_precision(rows))
     bottleneck = assembly.bottleneck
     assert isinstance(bottleneck, GaussianBottleneck)
-    at_a_time = max(1, min(n_samples, _VALUES // rows.shape[1] // min(len(rows), 128)))
+    # Whatever the number of rows: what is drawn depends on how the samples are cut.
+    at_a_time = max(1, min(n_samples, _VALUES // rows.shape[1] // 128))
     results: list[Tensor] = []
     for _, block in blocks(assembly, rows):
         for part in torch.split(encoder.scaling(block), max(1, _VALUES // rows.shape[1] // at_a_time)):

@@ -18,8 +18,8 @@ from isthmus._specification import Specification, resolve
 from isthmus.errors import IsthmusError, ModelFileError
 from isthmus.estimators._base import BaseAutoencoder
 from isthmus.estimators._building import build_assembly
-from isthmus.estimators._scaling import Scaling
 from isthmus.estimators._saving import weights_of
+from isthmus.estimators._scaling import Scaling
 from isthmus.estimators._settings import PARTS, Settings
 from isthmus.estimators.autoencoder import (
     Autoencoder,
@@ -126,7 +126,9 @@ def _rebuild(
             )
         del parameters["network"], saved["network"]
     elif modules is not None:
-        raise ModelFileError("its network is one of Isthmus, so that network=(encoder, decoder) is not wanted.")
+        raise ModelFileError(
+            "its network is one of Isthmus, so that network=(encoder, decoder) is not wanted."
+        )
     model = owner(**_parameters(owner, parameters))
     settings = _settings(saved, name)
     if modules is not None:

@@ -12,7 +12,15 @@ from torch import Tensor, nn
 from isthmus.bottlenecks import GaussianBottleneck, Normal
 from isthmus.estimators._assembly import Assembly
 from isthmus.networks import DenseNetwork
-from isthmus.objectives import ClosedFormLoss, Encoding, Noise, Penalty, ReconstructionLoss, Surroundings, Workspace
+from isthmus.objectives import (
+    ClosedFormLoss,
+    Encoding,
+    Noise,
+    Penalty,
+    ReconstructionLoss,
+    Surroundings,
+    Workspace,
+)
 from isthmus.training import Batch
 
 
@@ -124,7 +132,7 @@ class ImportanceWeightedObjective:
         loss = -bound
         if self.doubly_reparametrized and codes.requires_grad:
             # The same value; but each code's own gradient gets the square of its share.
-            codes.register_hook(lambda gradient: gradient * shares.unsqueeze(2))
+            codes.register_hook(lambda gradient: gradient * shares.unsqueeze(2))  # type: ignore[no-untyped-call]
             surrogate = -(shares * weights).sum(0).mean()
             loss = surrogate + (loss - surrogate).detach()
         divergence = posterior.divergence(bottleneck.prior).sum(1).mean().detach()
@@ -190,5 +198,3 @@ def encoding_of(assembly: Assembly, inputs: Tensor, code: Tensor, keys: Tensor) 
         activate=assembly.bottleneck.code,
         single_layer=single,
     )
-
-

@@ -85,7 +85,9 @@ def _refuse_non_finite(rows: Rows, owner: str, names: NDArray[Any] | None, *, ga
     if gaps:
         empty = np.isnan(rows).all(axis=1)
         if empty.any():
-            raise DataError(f"{owner} has nothing but NaN in row {int(np.argmax(empty))}. Drop such rows first.")
+            raise DataError(
+                f"{owner} has nothing but NaN in row {int(np.argmax(empty))}. Drop such rows first."
+            )
         finite |= np.isnan(rows)
     if finite.all():
         return

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 from numpy.typing import NDArray
+from torch import Tensor
 
 import isthmus
 from isthmus._specification import Specification

@@ -10,7 +10,7 @@ from isthmus._checks import check_choice
 from isthmus.errors import DataError
 from isthmus.estimators._rows import BLOCK_ROWS, Rows
 
-SCALES = ("auto", "none", "standard", "minmax", "range")
+SCALES = ("auto", "none", "standard", "sequence", "minmax", "range")
 
 
 class Scaling(nn.Module):
@@ -53,17 +53,19 @@ class Scaling(nn.Module):
         return self
 
 
-def learn_scaling(X: Rows, scale: str, *, images: bool, bytes_: bool, owner: str) -> Scaling:
+def learn_scaling(X: Rows, scale: str, *, shape: tuple[int, ...], bytes_: bool, owner: str) -> Scaling:
     """Return the scaling for training data ``X``.
 
     Parameters
     ----------
     X : array of shape (n, features)
         Training rows.
-    scale : {"auto", "none", "standard", "minmax", "range"}
+    scale : {"auto", "none", "standard", "sequence", "minmax", "range"}
         See :class:`isthmus.Autoencoder`.
-    images, bytes_ : bool
-        Whether the rows came as arrays of more than one dimension, and as unsigned bytes.
+    shape : tuple of int
+        The shape that a row came in.
+    bytes_ : bool
+        Whether the rows came as unsigned bytes.
     owner : str
         The estimator, for messages.
     """
@@ -71,10 +73,15 @@ def learn_scaling(X: Rows, scale: str, *, images: bool, bytes_: bool, owner: str
     low, high = _column_range(X)
     if scale == "auto":
         unit_interval = low.min() >= 0 and high.max() <= 1
-        scale = "none" if unit_interval else "range" if images or bytes_ else "standard"
+        scale = "none" if unit_interval else "range" if len(shape) > 1 or bytes_ else "standard"
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
         if scale == "standard":
             offset, unit = _column_moments(X)
+        elif scale == "sequence":
+            # One unit for a feature, whatever the step: (n, time, features) as rows of features.
+            n_features = shape[-1] if len(shape) > 1 else 1
+            moments = _column_moments(X.reshape(-1, n_features))
+            offset, unit = (np.tile(moment, X.shape[1] // n_features) for moment in moments)
         elif scale == "minmax":
             offset, unit = low, high - low
         elif scale == "range" and bytes_:

@@ -170,7 +170,7 @@ def settings_for(
             if parameters["learning_rate"] == "auto"
             else number("learning_rate", minimum=0, open_minimum=True)
         ),
-        schedule=part("schedule", SCHEDULES),
+        schedule=_schedule(parameters["schedule"], owner),
         weight_decay=number("weight_decay", minimum=0),
         gradient_clipping=(
             None
@@ -230,9 +230,7 @@ def check_callbacks(callbacks: object, owner: str) -> list[Callback]:
     raise InvalidTypeError(str(wrong_parameter(owner, "callbacks", wanted, callbacks)))
 
 
-def _n_components(
-    value: object, owner: str, n_features: int, natural: int | None, restrained: bool
-) -> int:
+def _n_components(value: object, owner: str, n_features: int, natural: int | None, restrained: bool) -> int:
     if value == "auto":
         if natural is not None and natural < n_features:
             return natural
@@ -258,6 +256,13 @@ def _code_activation(
         return check_choice(value, choices, parameter="code_activation", owner=owner)
     wanted = bottleneck.code_activation or (penalty and penalty.code_activation)
     return wanted or ("relu" if rectified else "identity")
+
+
+def _schedule(value: object, owner: str) -> Schedule:
+    """Return one of the schedules with a name, or whatever else is one."""
+    if isinstance(value, Schedule):
+        return value
+    return resolve(value, SCHEDULES, parameter="schedule", owner=owner)
 
 
 def _precision(value: object, owner: str) -> str:

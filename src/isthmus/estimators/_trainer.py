@@ -13,8 +13,8 @@ from torch import Tensor
 
 from isthmus._device import fair_threads
 from isthmus._kernels import Kernels, load_kernels
-from isthmus.errors import DeviceMemoryWarning
 from isthmus.bottlenecks import GaussianBottleneck
+from isthmus.errors import DeviceMemoryWarning
 from isthmus.estimators._assembly import Assembly
 from isthmus.estimators._closed_form import ClosedForm
 from isthmus.estimators._objectives import (
@@ -131,7 +131,8 @@ class Trainer:
             )
 
     def _objective(self, rows: StoredRows, workspace: Workspace) -> Objective:
-        settings, prepare = self.settings, untouched
+        settings = self.settings
+        prepare: Preparation = untouched
         if settings.noise is not None:
             prepare = self._corruption(settings.noise, rows)
         gaps = settings.network.sees_gaps and bool(rows.values.isnan().any())

@@ -63,8 +63,9 @@ class Autoencoder(BaseAutoencoder):
         Whether the decoder uses the transposed weights of the encoder.
     scale : str, default="auto"
         Scaling learnt from the training data and undone by `inverse_transform`: "none", "standard"
-        (each column to mean 0 and standard deviation 1), "minmax" (each column to [0, 1]) or "range"
-        (all values by one range to [0, 1]; 255 for unsigned bytes). ``"auto"`` leaves data in [0, 1]
+        (each column to mean 0 and standard deviation 1), "sequence" (the same for each feature over all
+        steps of (time, features)), "minmax" (each column to [0, 1]) or "range" (all values by one range
+        to [0, 1]; 255 for unsigned bytes). ``"auto"`` leaves data in [0, 1]
         alone, takes "range" for images and unsigned bytes, and "standard" for everything else.
     optimizer : str or part, default="adam"
         "adam", "adamw", "sgd", "rmsprop", "adagrad", "adadelta", or a part such as
@@ -300,7 +301,9 @@ class DenoisingAutoencoder(BaseAutoencoder):
             In the units of the data.
         """
         check_is_fitted(self)
-        rows = corrupt(self.settings_, self.encoder_.scaling, self.input_shape_, self._checked(X), random_state)
+        rows = corrupt(
+            self.settings_, self.encoder_.scaling, self.input_shape_, self._checked(X), random_state
+        )
         return rows.reshape(len(rows), *self.input_shape_)
 
 

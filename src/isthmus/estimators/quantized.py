@@ -79,7 +79,7 @@ class VectorQuantizedAutoencoder(BaseAutoencoder):
         body = torch.nn.Sequential(self.encoder_.scaling, self.encoder_.body)
         features = torch.from_numpy(apply_in_blocks(body, rows, self.settings_.n_components))
         with torch.no_grad():
-            parts = [quantizer.to(features.dtype).tokens(part) for part in features.split(BLOCK_ROWS)]
+            parts = [quantizer.to(features.dtype).tokens(part) for part in torch.split(features, BLOCK_ROWS)]
         return np.asarray(torch.cat(parts).numpy())
 
     def from_tokens(self, tokens: ArrayLike) -> NDArray[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from isthmus.errors import DataError
 from isthmus.estimators._base import BaseAutoencoder
@@ -21,7 +21,10 @@ class SequenceAutoencoder(BaseAutoencoder):
     Parameters
     ----------
     network : str or part, default="recurrent"
-        Such as ``Recurrent(cell="gru", width=128, bidirectional=True)``.
+        Such as ``Recurrent(cell="gru", width=128, bidirectional=True)``. Long sequences of single values
+        are learnt faster and better in pieces: ``Recurrent(n_features=7)`` reads 140 values as 20 steps.
+    scale : str, default="sequence"
+        Each feature to mean 0 and standard deviation 1, over all steps.
     gradient_clipping : float or None, default=1.0
         Largest norm of the gradient, which can explode over many steps.
     **parameters
@@ -53,7 +56,9 @@ class SequenceAutoencoder(BaseAutoencoder):
     True
     """
 
-    __init__ = with_defaults(BaseAutoencoder.__init__, network="recurrent", gradient_clipping=1.0)
+    __init__ = with_defaults(
+        BaseAutoencoder.__init__, network="recurrent", scale="sequence", gradient_clipping=1.0
+    )
 
     def reconstruct(self, X: Any) -> Any:
         """Return what is left of sequences after encoding and decoding.
@@ -75,7 +80,7 @@ class SequenceAutoencoder(BaseAutoencoder):
 
     def _arranged(self, X: Any, *, reset: bool) -> Any:
         fitted = None if reset else getattr(self, "input_shape_", None)
-        shape = getattr(X, "shape", ())
+        shape: tuple[int, ...] = getattr(X, "shape", ())
         shorter = fitted is not None and len(shape) == len(fitted) + 1 == 3 and shape[1] < fitted[0]
         if not (_is_ragged(X) or shorter):
             return X

@@ -146,7 +146,9 @@ class VariationalAutoencoder(BaseAutoencoder):
         check_integer(n_steps, parameter="n_steps", owner=owner, minimum=2)
         one, other = self.transform(start), self.transform(end)
         if len(one) != len(other):
-            raise DataError(f"{owner} takes rows in pairs, but got {len(one)} to start from and {len(other)} to end at.")
+            raise DataError(
+                f"{owner} takes rows in pairs, but got {len(one)} to start from and {len(other)} to end at."
+            )
         shares = np.linspace(0, 1, n_steps, dtype=one.dtype)[None, :, None]
         codes = one[:, None] * (1 - shares) + other[:, None] * shares
         rows = self.inverse_transform(codes.reshape(len(one) * n_steps, -1))

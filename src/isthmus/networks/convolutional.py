@@ -223,7 +223,10 @@ class ConvolutionalNetwork(nn.Module):
         outputs = [*channels[::-1], image.channels]
         for (n_in, n_out), size in zip(pairwise(outputs), sizes[-2::-1], strict=True):
             growing += [_normalization(n_in, generator)] if normalized else []
-            growing += [make_activation(activation), DoublingConvolution(n_in, n_out, kernel, size, generator)]
+            growing += [
+                make_activation(activation),
+                DoublingConvolution(n_in, n_out, kernel, size, generator),
+            ]
         growing.append(nn.Flatten())
         self.decoder = nn.Sequential(*growing)
         self.image = image

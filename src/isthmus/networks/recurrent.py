@@ -244,7 +244,7 @@ class _Recurrence(nn.Module):
                 weight.zero_()
             if name.startswith("bias_ih") and isinstance(self.layers, nn.LSTM):
                 weight[width : 2 * width] = 1.0  # what was remembered is kept at first
-            for gate in weight.split(width) if name.startswith("weight") else ():
+            for gate in torch.split(weight, width) if name.startswith("weight") else ():
                 if name.startswith("weight_hh"):
                     nn.init.orthogonal_(gate, generator=generator)
                 else:
@@ -276,5 +276,3 @@ class _LSTM(nn.LSTM):
 class _GRU(nn.GRU):
     def reset_parameters(self) -> None:
         """Draw nothing: torch calls this with a generator that is not ours."""
-
-

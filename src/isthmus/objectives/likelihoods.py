@@ -16,6 +16,9 @@ from isthmus.objectives.reconstruction import NO_PARAMETERS, ReconstructionLoss
 
 SHARING = ("shared", "feature")
 
+#: From here on Stirling's series with three terms is exact in double precision.
+_LARGE = 100.0
+
 
 @dataclass(frozen=True)
 class GaussianLikelihood(ReconstructionLoss):
@@ -131,15 +134,13 @@ class DiscretizedLogistic(ReconstructionLoss):
         # A scale far below the distance of two values would only make one of them certain.
         log_scale = parameters["log_scale"].clamp(min=math.log(0.02 / (self.levels - 1)))
         half, sharpness = 0.5 / (self.levels - 1), (-log_scale).exp()
-        nearest = (rows * (self.levels - 1)).round() / (self.levels - 1)
+        nearest = (rows.clamp(0, 1) * (self.levels - 1)).round() / (self.levels - 1)
         above = (nearest + half - pre_activations) * sharpness
         below = (nearest - half - pre_activations) * sharpness
         # log(s(a) - s(b)) = log s(a) + log s(-b) + log(1 - exp(b - a)), where nothing cancels.
         width = 2 * half * sharpness
         inside = (
-            functional.logsigmoid(above)
-            + functional.logsigmoid(-below)
-            + torch.log(-torch.expm1(-width))
+            functional.logsigmoid(above) + functional.logsigmoid(-below) + torch.log(-torch.expm1(-width))
         )
         first, last = nearest <= 0, nearest >= 1
         ends = torch.where(first, functional.logsigmoid(above), functional.logsigmoid(-below))
@@ -213,6 +214,17 @@ class NegativeBinomial(ReconstructionLoss):
         """Return the negative log-probability of each count."""
         log_r = parameters["log_dispersion"]
         r = log_r.exp()
-        log_sum = torch.logaddexp(log_r.expand_as(pre_activations), pre_activations)
-        choices = torch.lgamma(rows + r) - torch.lgamma(r) - torch.lgamma(rows + 1)
-        return -(choices + r * (log_r - log_sum) + rows * (pre_activations - log_sum))
+        # With m the mean: -r log(r / (r + m)) and -x log(m / (r + m)), where no large r cancels.
+        failures = -r * functional.logsigmoid(log_r - pre_activations)
+        successes = -rows * functional.logsigmoid(pre_activations - log_r)
+        return failures + successes - _log_rising(r, rows) + torch.lgamma(rows + 1)
+
+
+def _log_rising(r: Tensor, counts: Tensor) -> Tensor:
+    """Return lgamma(r + counts) - lgamma(r), by Stirling's series where r is large and they cancel."""
+    small, large = r.clamp(max=_LARGE), r.clamp(min=_LARGE)
+    both = large + counts
+    series = counts * large.log() + (both - 0.5) * torch.log1p(counts / large) - counts
+    for factor, power in ((1 / 12, -1), (-1 / 360, -3), (1 / 1260, -5)):
+        series = series + factor * (both.pow(power) - large.pow(power))
+    return torch.where(r < _LARGE, torch.lgamma(small + counts) - torch.lgamma(small), series)

@@ -235,8 +235,9 @@ class Binarization(Noise):
     unit_interval: ClassVar[bool] = True
 
     def __call__(self, rows: Tensor, keys: Tensor, around: Surroundings) -> Tensor:
-        """Return rows of zeros and ones."""
-        return (_random.uniform(keys, rows.shape[1:], _random.NOISE) < rows).to(rows.dtype)
+        """Return rows of zeros and ones; what is missing stays missing."""
+        ones = (_random.uniform(keys, rows.shape[1:], _random.NOISE) < rows).to(rows.dtype)
+        return torch.where(rows.isnan(), rows, ones)
 
 
 NOISES = table(GaussianNoise, Masking, SaltAndPepper, Swap, Patches, Binarization)

@@ -16,6 +16,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from isthmus import _random
 from isthmus._checks import check_choice, check_integer, check_number
@@ -277,7 +278,8 @@ class Contractive(Penalty):
     def __call__(self, encoding: Encoding) -> Tensor:
         """Return the penalty as a scalar in the unit of the loss of a row."""
         training = torch.is_grad_enabled()
-        with torch.enable_grad():
+        # The quick kernels of attention have no second derivative.
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
             inputs = encoding.inputs.detach().requires_grad_()
             features = encoding.body(inputs)
             code = encoding.activate(features)
@@ -332,7 +334,7 @@ class MaximumMeanDiscrepancy(Penalty):
     def __call__(self, encoding: Encoding) -> Tensor:
         """Return the penalty as a scalar in the unit of the loss of a row."""
         codes = encoding.code
-        if len(codes) < 2:
+        if len(encoding.keys) < 2:
             return 0.0 * codes.sum()
         prior = _random.normal(encoding.keys, codes.shape[1:], _random.PENALTY).to(codes.dtype)
         return self.weight * discrepancy(codes[: len(prior)], prior)

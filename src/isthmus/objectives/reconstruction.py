@@ -7,7 +7,6 @@ of different models of the same data can be compared and added to a KL divergenc
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass

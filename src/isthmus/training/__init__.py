@@ -1,6 +1,6 @@
 """Training: how any network learns. One loop, and what is passed to it."""
 
-from isthmus.training.batches import Batches, ResidentBatches, StoredRows, StreamedBatches
+from isthmus.training.batches import Batch, Batches, ResidentBatches, StoredRows, StreamedBatches
 from isthmus.training.callbacks import Callback, EarlyStopping, ProgressBar
 from isthmus.training.capture import CapturedStep, CudaGraphs, Recorder
 from isthmus.training.gradients import Autograd, Gradient, Objective
@@ -18,7 +18,8 @@ from isthmus.training.optimizers import (
 )
 from isthmus.training.parameters import FlatParameters
 from isthmus.training.schedules import SCHEDULES, Constant, Cosine, OneCycle, ReduceOnPlateau, Schedule
-from isthmus.training.state import History, TrainingState
+from isthmus.training.state import History, Model, TrainingState
+from isthmus.training.tracking import JsonLines, TensorBoard
 
 __all__ = [
     "OPTIMIZERS",
@@ -29,6 +30,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Autograd",
+    "Batch",
     "Batches",
     "Callback",
     "CapturedStep",
@@ -39,6 +41,8 @@ __all__ = [
     "FlatParameters",
     "Gradient",
     "History",
+    "JsonLines",
+    "Model",
     "Objective",
     "OneCycle",
     "Optimizer",
@@ -51,6 +55,7 @@ __all__ = [
     "Stepper",
     "StoredRows",
     "StreamedBatches",
+    "TensorBoard",
     "TrainingState",
     "fit",
 ]
