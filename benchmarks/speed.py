@@ -47,6 +47,14 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "Isthmus, float32": ("isthmus_fit.py", *DEEP),
         "Isthmus, bfloat16": ("isthmus_fit.py", *DEEP, "--precision", "bfloat16"),
     },
+    "convolutional 16-8-8, seconds per epoch": {
+        "hand-written PyTorch": ("torch_convolutional.py",),
+        "Isthmus, float32": ("isthmus_fit.py", "--network", "convolutional", "--epochs", "3"),
+        "Isthmus, bfloat16": (
+            *("isthmus_fit.py", "--network", "convolutional", "--epochs", "3"),
+            *("--precision", "bfloat16"),
+        ),
+    },
     "notebook net, 50 epochs, seconds of the whole process": {
         "Keras on JAX": ("jax:keras_notebook.py", "jax", "50"),
         "Isthmus, float32": ("isthmus_fit.py", "--epochs", "50"),
@@ -57,6 +65,7 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", help="groups whose title starts so; other rows are kept")
     parser.add_argument("--peers-python", default=os.environ.get("PEERS_PYTHON", ""))
     arguments = parser.parse_args()
     if not arguments.peers_python:
@@ -68,18 +77,26 @@ def main() -> None:
         rows = [
             row
             for title, ways in GROUPS.items()
+            if title.startswith(arguments.only)
             for row in measured(title, ways, arguments.rounds, folder, arguments.peers_python)
         ]
-    record = {
-        "made": date.today().isoformat(),
-        "machine": machine(),
-        "commit": commit(),
-        "rounds": arguments.rounds,
-        "rows": rows,
-        "import_seconds": import_seconds(arguments.rounds),
-        "rows_per_second": inference(train.images),
-    }
-    (HERE / "speed.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    path, at = HERE / "speed.json", commit()
+    rows = [{**row, "commit": at} for row in rows]
+    if arguments.only:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        kept = [row for row in record["rows"] if not row["group"].startswith(arguments.only)]
+        record["rows"] = [{"commit": record["commit"], **row} for row in kept] + rows
+    else:
+        record = {
+            "made": date.today().isoformat(),
+            "machine": machine(),
+            "commit": at,
+            "rounds": arguments.rounds,
+            "rows": rows,
+            "import_seconds": import_seconds(arguments.rounds),
+            "rows_per_second": inference(train.images),
+        }
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     write_table(record)
 
 
@@ -173,12 +190,13 @@ def commit() -> str:
 def write_table(record: Mapping[str, Any]) -> None:
     """Replace the table between the marks of RESULTS.md."""
     made = (
-        f"Made {record['made']} at {record['commit']} on {record['machine']}; medians of {record['rounds']} "
-        "runs, in turn."
+        f"Made {record['made']} on {record['machine']}; medians of {record['rounds']} runs, in turn, at the "
+        "commit in the last column."
     )
-    lines = [made, "", "| what | way | seconds | from | to | ratio | test BCE |", "|---" * 7 + "|"]
+    header = "| what | way | seconds | from | to | ratio | test BCE | at |"
+    lines = [made, "", header, "|---" * 8 + "|"]
     for row in record["rows"]:
-        names = ("group", "way", "seconds", "fastest", "slowest", "ratio", "test_bce")
+        names = ("group", "way", "seconds", "fastest", "slowest", "ratio", "test_bce", "commit")
         lines.append("| " + " | ".join(str(row.get(name, "–")) for name in names) + " |")
     single = next(row for row in record["rows"] if row["way"] == "Isthmus, float32")
     speeds = record["rows_per_second"]

@@ -285,6 +285,7 @@ def test_bounds_of_a_row_do_not_depend_on_the_rows_around_it(one_unit, monkeypat
     # So little memory that the samples are drawn in several goes.
     monkeypatch.setattr("isthmus.estimators._likelihood._VALUES", 128 * 3 * 7)
     together = model.score_samples(rows, n_importance=20)
+    assert together.mean() == pytest.approx(log_likelihood(model, rows).mean(), abs=0.1)
     for part in (rows[:1], rows[:13]):
         np.testing.assert_allclose(
             model.score_samples(part, n_importance=20), together[: len(part)], rtol=1e-9

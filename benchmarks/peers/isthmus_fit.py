@@ -1,5 +1,5 @@
 """The same job by Isthmus.
-usage: isthmus_fit.py [--hidden 128,64] [--epochs 6] [--precision float32] [--compile auto]"""
+usage: isthmus_fit.py [--hidden 128,64] [--network convolutional] [--epochs 6] [--precision float32] [--compile auto]"""
 
 import argparse
 import time
@@ -23,6 +23,7 @@ from mnist import load, report
 
 p = argparse.ArgumentParser()
 p.add_argument("--hidden", default="")
+p.add_argument("--network", default="dense")
 p.add_argument("--epochs", type=int, default=6)
 p.add_argument("--precision", default="float32")
 p.add_argument("--compile", default="auto")
@@ -38,7 +39,8 @@ class FirstEpoch(Callback):
 
 first = FirstEpoch()
 model = Autoencoder(
-    32,
+    32 if a.network == "dense" else "auto",
+    network=a.network,
     hidden_layers=tuple(int(width) for width in a.hidden.split(",") if width),
     epochs=a.epochs,
     batch_size=256,

@@ -205,7 +205,9 @@ class VariationalAutoencoder(BaseAutoencoder):
         features = apply_in_blocks(
             torch.nn.Sequential(self.encoder_.scaling, self.encoder_.body), rows, 2 * width
         )
-        return features[:, :width].copy(), np.exp(0.5 * features[:, width:])
+        with torch.no_grad():
+            posterior = self._gaussian().posterior(torch.from_numpy(features))
+        return posterior.mean.numpy().copy(), np.exp(0.5 * posterior.log_variance.numpy())
 
     def elbo(self, X: ArrayLike) -> dict[str, NDArray[np.float64]]:
         """Return the evidence lower bound of each row and its parts.
