@@ -249,16 +249,21 @@ def test_dead_codes_are_told(files, capsys):
 
 
 # On 1,500 images and in 5 epochs a ReLU unit may die; the demo itself has 60,000 and 50.
-@pytest.mark.filterwarnings("ignore::isthmus.errors.DeadCodeWarning")
+@pytest.mark.filterwarnings(
+    "ignore::isthmus.errors.DeadCodeWarning", "ignore::isthmus.errors.CollapseWarning"
+)
 def test_demo_leaves_a_report_and_its_models(tmp_path, capsys, monkeypatch, digits):
     monkeypatch.setattr("isthmus.cli.demo.load_mnist", small_mnist)
     monkeypatch.setattr("isthmus.cli.demo.N_COMPONENTS", 16)
     folder = tmp_path / "demo"
+    kinds = ["single", "sparse", "deep", "denoising", "variational", "convolutional"]
     told = run_json(capsys, "demo", "-o", str(folder), "--epochs", "5", "--batch-size", "32")
     page = (folder / "index.html").read_text()
-    assert [row["name"] for row in told["rows"]] == ["single", "sparse", "deep", "PCA-16"]
+    assert [row["name"] for row in told["rows"]] == [*kinds, "PCA-2", "PCA-16", "PCA-128"]
     assert all(sentence in page for sentence in told["verdicts"])
-    assert {path.name for path in (folder / "models").iterdir()} == {"single", "sparse", "deep"}
+    for picture in ("denoising-denoising", "variational-manifold", "variational-latent-map", "variational-samples"):
+        assert (folder / "pictures" / f"{picture}.png").exists(), picture
+    assert {path.name for path in (folder / "models").iterdir()} == set(kinds)
     assert isthmus.load(folder / "models" / "deep").settings_.hidden_layers == (128, 64)
     assert main(["demo", "-o", str(folder)]) == 2
     assert "--force" in capsys.readouterr().err
@@ -269,7 +274,8 @@ def small_mnist():
 
     from isthmus.data import load_mnist
 
-    test = load_mnist()[1].images
+    test = load_mnist()[1]
     return tuple(
-        SimpleNamespace(images=images, image_shape=(28, 28)) for images in (test[:1500], test[1500:1700])
+        SimpleNamespace(images=test.images[part], labels=test.labels[part], image_shape=(28, 28))
+        for part in (slice(1500), slice(1500, 1700))
     )

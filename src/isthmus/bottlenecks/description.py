@@ -81,6 +81,8 @@ class BottleneckModule(nn.Module, ABC):
 
     n_inputs: int
     n_components: int
+    #: Whether a step may be recorded and played back: nothing in it is decided outside of tensors.
+    recordable: ClassVar[bool] = True
 
     @abstractmethod
     def forward(self, features: Tensor, keys: Tensor) -> Bottled:

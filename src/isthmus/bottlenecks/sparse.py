@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from isthmus._checks import check_choice, check_integer, wrong_parameter
+from isthmus._checks import check_choice, check_integer, check_number, wrong_parameter
 from isthmus.bottlenecks.description import Bottled, Bottleneck, BottleneckModule
 
 
@@ -29,6 +29,9 @@ class TopK(Bottleneck):
         Whether each row keeps its ``k`` largest, or a batch the ``k`` times its size largest of all.
         In use, where a code may not depend on the other rows, a batch's choice becomes a threshold:
         a moving average of the smallest activity among each batch's ``k`` times its size largest.
+    alpha : float, default=1.0
+        With ``per="row"``, ``alpha`` times ``k`` units pass in use: more than in training can make
+        better features.
 
     References
     ----------
@@ -38,6 +41,7 @@ class TopK(Bottleneck):
 
     k: int | str = "auto"
     per: str = "row"
+    alpha: float = 1.0
     name: ClassVar[str] = "topk"
     restrains: ClassVar[bool] = True
     code_activation: ClassVar[str | None] = "identity"
@@ -46,6 +50,7 @@ class TopK(Bottleneck):
         if self.k != "auto":
             check_integer(self.k, parameter="k", owner="TopK", minimum=1)
         check_choice(self.per, ("row", "batch"), parameter="per", owner="TopK")
+        check_number(self.alpha, parameter="alpha", owner="TopK", minimum=1)
 
     def build(
         self, n_components: int, activation: nn.Module, generator: torch.Generator | None
@@ -54,7 +59,8 @@ class TopK(Bottleneck):
         k = math.ceil(n_components / 4) if isinstance(self.k, str) else self.k
         if k > n_components:
             raise wrong_parameter("TopK", "k", f"at most n_components, {n_components}", k)
-        return TopKBottleneck(n_components, activation, k, per_batch=self.per == "batch")
+        in_use = min(round(self.alpha * k), n_components)
+        return TopKBottleneck(n_components, activation, k, in_use, per_batch=self.per == "batch")
 
 
 class TopKBottleneck(BottleneckModule):
@@ -66,8 +72,8 @@ class TopKBottleneck(BottleneckModule):
         Number of code units.
     activation : torch.nn.Module
         What is applied to the encoder's features before the choice.
-    k : int
-        Active units of a row.
+    k, in_use : int
+        Active units of a row, in training and later.
     per_batch : bool
         Whether rows share.
     """
@@ -80,11 +86,15 @@ class TopKBottleneck(BottleneckModule):
 
     threshold: Tensor
 
-    def __init__(self, n_components: int, activation: nn.Module, k: int, *, per_batch: bool) -> None:
+    recordable: ClassVar[bool] = False  # the number of units that pass changes from step to step
+
+    def __init__(
+        self, n_components: int, activation: nn.Module, k: int, in_use: int, *, per_batch: bool
+    ) -> None:
         super().__init__()
         self.n_components = self.n_inputs = n_components
         self.activation, self.k, self.per_batch = activation, k, per_batch
-        self.passing = k
+        self.passing, self.in_use = k, in_use
         if per_batch:
             self.register_buffer("threshold", torch.zeros(()))
 
@@ -107,7 +117,7 @@ class TopKBottleneck(BottleneckModule):
         activities: Tensor = self.activation(features)
         if self.per_batch:
             return activities * (activities > self.threshold)
-        return _largest(activities, self.k)
+        return _largest(activities, self.in_use)
 
     @torch.no_grad()
     def start_from(self, features: Tensor) -> None:

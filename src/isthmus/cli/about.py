@@ -64,8 +64,8 @@ def _saved(folder: Path) -> dict[str, Any]:
         **(config.get("settings") or {}),
         "trained on": config.get("engine") or None,
         "epochs": len(history),
-        "loss": history[-1].get("loss"),
-        "validation_loss": history[-1].get("validation_loss"),
+        "last loss": history[-1].get("loss"),
+        "last validation loss": history[-1].get("validation_loss"),
     }
 
 

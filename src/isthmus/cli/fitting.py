@@ -62,7 +62,8 @@ def _with_estimator_options(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def _option(default: object, entry: Any, group: Group) -> Any:
-    description = " ".join((entry.description or "").replace("``", "").split())
+    plain = re.sub(r":\w+:`~?([^`]*)`", r"\1", entry.description or "").replace("``", "")
+    description = " ".join(plain.split())
     help_text = f"{description} \\[default: {default}]"
     if isinstance(default, bool):
         return Annotated[bool | None, Parameter(help=help_text, group=group)]

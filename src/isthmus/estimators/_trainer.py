@@ -151,7 +151,8 @@ class Trainer:
     def _can_be_recorded(self) -> bool:
         # A rate that is a number would be recorded with the step, and the schedule be without effect.
         followed = all(isinstance(group["lr"], torch.Tensor) for group in self.optimizer.param_groups)
-        return self.device.type == "cuda" and self.settings.compile == "auto" and followed
+        recordable = followed and self.assembly.bottleneck.recordable
+        return self.device.type == "cuda" and self.settings.compile == "auto" and recordable
 
     def _gradient(self, objective: Objective, workspace: Workspace) -> Gradient:
         if self.settings.compile is True:

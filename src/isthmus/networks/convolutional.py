@@ -97,8 +97,9 @@ class Convolutional(Architecture):
         return self.image(input_shape).tiles(size, size)
 
     def learning_rate(self, suggested: float) -> float:
-        """Return half of it: a kernel's gradient adds up over all positions."""
-        return suggested / 2
+        """Return more for few channels: their kernels have few weights, and bear larger steps."""
+        widest = 16 if isinstance(self.channels, str) else max(self.channels)
+        return suggested * min(4.0, 64 / widest)
 
     def depth(self, hidden_layers: tuple[int, ...]) -> int:
         """Return the number of layers of the encoder."""
