@@ -261,7 +261,12 @@ def test_demo_leaves_a_report_and_its_models(tmp_path, capsys, monkeypatch, digi
     page = (folder / "index.html").read_text()
     assert [row["name"] for row in told["rows"]] == [*kinds, "PCA-2", "PCA-16", "PCA-128"]
     assert all(sentence in page for sentence in told["verdicts"])
-    for picture in ("denoising-denoising", "variational-manifold", "variational-latent-map", "variational-samples"):
+    for picture in (
+        "denoising-denoising",
+        "variational-manifold",
+        "variational-latent-map",
+        "variational-samples",
+    ):
         assert (folder / "pictures" / f"{picture}.png").exists(), picture
     assert {path.name for path in (folder / "models").iterdir()} == set(kinds)
     assert isthmus.load(folder / "models" / "deep").settings_.hidden_layers == (128, 64)
