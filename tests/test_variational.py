@@ -196,15 +196,17 @@ def test_the_manifold_is_a_grid_of_quantiles(plane):
         linear(epochs=1).fit(plane).manifold()
 
 
-def test_idle_units_are_seen_and_a_collapse_is_said():
-    random = np.random.default_rng(0)
-    X = 2 * random.normal(size=(1500, 1)) + 0.5 * random.normal(size=(1500, 6))
-    model = VariationalAutoencoder(
-        4, hidden_layers=(), loss="gaussian", epochs=150, random_state=0, learning_rate=0.02
-    ).fit(X)
-    assert model.active_units(X).sum() == 1  # one hidden number: three units have nothing to do
-    with pytest.warns(CollapseWarning, match=r"collapsed: 0 of 4 units .* Try Gaussian\(warm_up=0.5\)"):
-        model.set_params(bottleneck=Gaussian(beta=1000.0)).fit(X)
+def test_a_collapse_is_said_with_advice(plane):
+    model = linear(bottleneck=Gaussian(beta=1000.0), epochs=20)
+    with pytest.warns(CollapseWarning, match=r"collapsed: 0 of 3 units .* Try Gaussian\(warm_up=0.5\)"):
+        model.fit(plane)
+    assert not model.active_units(plane).any()
+
+
+def test_active_units_are_those_whose_mean_varies(fitted, plane):
+    assert fitted.active_units(plane).all()
+    variances = fitted.transform(plane).var(axis=0)
+    np.testing.assert_array_equal(fitted.active_units(plane), variances > 0.01)
 
 
 def test_warm_up_saves_units_that_would_give_up():

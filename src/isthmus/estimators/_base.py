@@ -422,7 +422,14 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         is_bytes = getattr(given, "dtype", None) == np.uint8
         counts = support_of(self.get_params(deep=False), owner) == "counts"
         scale = "none" if counts and self.scale == "auto" else self.scale
-        scaling = learn_scaling(X, scale, shape=self.input_shape_, bytes_=is_bytes, owner=owner)
+        scaling = learn_scaling(
+            X,
+            scale,
+            shape=self.input_shape_,
+            sequential=network_for(self.get_params(deep=False), owner).is_sequential,
+            bytes_=is_bytes,
+            owner=owner,
+        )
         stored = store_rows(X, scaling)
         low, high = stored.range()
         # Limits learnt from the training rows do not hold for others, which the cross-entropy must not

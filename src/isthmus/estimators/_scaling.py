@@ -53,7 +53,9 @@ class Scaling(nn.Module):
         return self
 
 
-def learn_scaling(X: Rows, scale: str, *, shape: tuple[int, ...], bytes_: bool, owner: str) -> Scaling:
+def learn_scaling(
+    X: Rows, scale: str, *, shape: tuple[int, ...], sequential: bool, bytes_: bool, owner: str
+) -> Scaling:
     """Return the scaling for training data ``X``.
 
     Parameters
@@ -64,6 +66,8 @@ def learn_scaling(X: Rows, scale: str, *, shape: tuple[int, ...], bytes_: bool, 
         See :class:`isthmus.Autoencoder`.
     shape : tuple of int
         The shape that a row came in.
+    sequential : bool
+        Whether the network reads it as steps of time.
     bytes_ : bool
         Whether the rows came as unsigned bytes.
     owner : str
@@ -73,7 +77,9 @@ def learn_scaling(X: Rows, scale: str, *, shape: tuple[int, ...], bytes_: bool, 
     low, high = _column_range(X)
     if scale == "auto":
         unit_interval = low.min() >= 0 and high.max() <= 1
-        scale = "none" if unit_interval else "range" if len(shape) > 1 or bytes_ else "standard"
+        images = len(shape) > 1 or bytes_
+        otherwise = "sequence" if sequential else "range" if images else "standard"
+        scale = "none" if unit_interval else otherwise
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
         if scale == "standard":
             offset, unit = _column_moments(X)

@@ -66,7 +66,8 @@ class Autoencoder(BaseAutoencoder):
         (each column to mean 0 and standard deviation 1), "sequence" (the same for each feature over all
         steps of (time, features)), "minmax" (each column to [0, 1]) or "range" (all values by one range
         to [0, 1]; 255 for unsigned bytes). ``"auto"`` leaves data in [0, 1]
-        alone, takes "range" for images and unsigned bytes, and "standard" for everything else.
+        alone, takes "sequence" for recurrent networks, "range" for images and unsigned bytes, and
+        "standard" for everything else.
     optimizer : str or part, default="adam"
         "adam", "adamw", "sgd", "rmsprop", "adagrad", "adadelta", or a part such as
         ``SGD(momentum=0.5)``. Adadelta's rate of 1.0 means 1.0, unlike in Keras 3.
@@ -363,6 +364,8 @@ class ConvolutionalAutoencoder(BaseAutoencoder):
         width adds fully connected layers.
     network : str or part, default="convolutional"
         Such as ``Convolutional(channels=(32, 64), downsampling="stride", normalization="group")``.
+    activation : str, default="gelu"
+        Activation of the hidden layers; on images a smooth one copies better than "relu".
     **parameters
         All others as in :class:`Autoencoder`, with the same defaults.
 
@@ -387,7 +390,7 @@ class ConvolutionalAutoencoder(BaseAutoencoder):
     (1797, 8, 8)
     """
 
-    __init__ = with_defaults(BaseAutoencoder.__init__, network="convolutional")
+    __init__ = with_defaults(BaseAutoencoder.__init__, network="convolutional", activation="gelu")
 
 
 class MaskedAutoencoder(BaseAutoencoder):

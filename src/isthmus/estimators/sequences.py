@@ -23,8 +23,6 @@ class SequenceAutoencoder(BaseAutoencoder):
     network : str or part, default="recurrent"
         Such as ``Recurrent(cell="gru", width=128, bidirectional=True)``. Long sequences of single values
         are learnt faster and better in pieces: ``Recurrent(n_features=7)`` reads 140 values as 20 steps.
-    scale : str, default="sequence"
-        Each feature to mean 0 and standard deviation 1, over all steps.
     gradient_clipping : float or None, default=1.0
         Largest norm of the gradient, which can explode over many steps.
     **parameters
@@ -56,9 +54,7 @@ class SequenceAutoencoder(BaseAutoencoder):
     True
     """
 
-    __init__ = with_defaults(
-        BaseAutoencoder.__init__, network="recurrent", scale="sequence", gradient_clipping=1.0
-    )
+    __init__ = with_defaults(BaseAutoencoder.__init__, network="recurrent", gradient_clipping=1.0)
 
     def reconstruct(self, X: Any) -> Any:
         """Return what is left of sequences after encoding and decoding.

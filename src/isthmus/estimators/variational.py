@@ -100,7 +100,8 @@ class VariationalAutoencoder(BaseAutoencoder):
             When the code carries hardly anything.
         """
         super().fit(X, y, validation_data=validation_data)
-        self._warn_of_collapse(self._checked(X))
+        if isinstance(self._assembly.bottleneck, GaussianBottleneck):
+            self._warn_of_collapse(self._checked(X))
         return self
 
     def sample(self, n_samples: int = 1, *, random_state: Any = None) -> NDArray[Any]:

@@ -66,6 +66,8 @@ class Architecture(Specification):
 
     #: Whether rows may have gaps, written as NaN, that the network looks past.
     sees_gaps: ClassVar[bool] = False
+    #: Whether the values of a row are steps of time, which all have one unit.
+    is_sequential: ClassVar[bool] = False
     #: Whether the decoder can use the encoder's weights.
     can_be_tied: ClassVar[bool] = False
     #: Whether ``hidden_layers`` and ``activation`` of the estimator mean anything to it.

@@ -99,7 +99,7 @@ class Convolutional(Architecture):
     def learning_rate(self, suggested: float) -> float:
         """Return more for few channels: their kernels have few weights, and bear larger steps."""
         widest = 16 if isinstance(self.channels, str) else max(self.channels)
-        return suggested * min(4.0, 64 / widest)
+        return suggested * min(2.0, 32 / widest)
 
     def depth(self, hidden_layers: tuple[int, ...]) -> int:
         """Return the number of layers of the encoder."""

@@ -60,6 +60,7 @@ class Recurrent(Architecture):
     n_features: int = 1
     name: ClassVar[str] = "recurrent"
     sees_gaps: ClassVar[bool] = True
+    is_sequential: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         owner = type(self).__name__

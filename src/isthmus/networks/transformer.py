@@ -266,7 +266,7 @@ class TokenDecoder(nn.Module):
         self.blocks = _blocks(depth, width, architecture.n_heads, activation, generator)
         self.norm = nn.LayerNorm(width, device=self.queries.device)
         places = n_tokens if separate else 1
-        self.weight = drawn((places, width, n_values), 0.1 / math.sqrt(width), generator)
+        self.weight = drawn((places, width, n_values), 1 / math.sqrt(width), generator)
         n_features = n_tokens * n_values if cut.image is None else math.prod(cut.image[:3])
         self.bias = constant((n_features,), 0.0, generator)
 
