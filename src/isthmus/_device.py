@@ -32,6 +32,11 @@ def choose_device(device: object, owner: str) -> torch.device:
     return chosen
 
 
+def device_of(generator: torch.Generator | None) -> torch.device:
+    """Return where weights from this generator lie; without one there are shapes and no memory."""
+    return torch.device("meta") if generator is None else generator.device
+
+
 def as_tensor(array: NDArray[np.floating]) -> Tensor:
     """Return a tensor that shares the array's memory and is only read.
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from isthmus import _random
 from isthmus._checks import check_choice, check_integer, check_number, wrong_parameter
+from isthmus._device import device_of
 from isthmus.bottlenecks.description import Bottled, Bottleneck, BottleneckModule
 
 PRIORS = ("standard", "learnt")
@@ -158,7 +159,7 @@ class GaussianBottleneck(BottleneckModule):
         super().__init__()
         self.n_components, self.n_inputs = n_components, 2 * n_components
         self.description = description
-        device = "meta" if generator is None else generator.device
+        device = device_of(generator)
         for name in ("prior_mean", "prior_log_variance"):
             if description.prior == "learnt":
                 self.register_parameter(name, nn.Parameter(torch.zeros(n_components, device=device)))

@@ -18,6 +18,7 @@ from isthmus._checks import (
     check_widths,
     wrong_parameter,
 )
+from isthmus._device import device_of
 from isthmus.bottlenecks.description import Bottled, Bottleneck, BottleneckModule
 
 #: The greatest dimension of a code vector that is chosen by itself.
@@ -138,7 +139,7 @@ class VectorQuantizer(BottleneckModule):
         self.dimension, self.activation, self.description = dimension, activation, description
         self.n_codes = description.n_codes
         self.tokens_shape = (n_components // dimension, description.n_levels)
-        device = "meta" if generator is None else generator.device
+        device = device_of(generator)
         entries = torch.zeros(description.n_levels, description.n_codes, dimension, device=device)
         if description.update == "gradient":
             self.register_parameter("codebook", nn.Parameter(entries))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from isthmus._checks import check_choice, check_integer, check_widths, wrong_parameter
+from isthmus._device import device_of
 from isthmus.errors import DataError
 from isthmus.networks.activations import activation as make_activation
 from isthmus.networks.architecture import Architecture, Image
@@ -332,4 +333,4 @@ def _normalization(channels: int, generator: torch.Generator | None) -> nn.Group
     groups = math.ceil(channels / _GROUP)
     while channels % groups:
         groups += 1
-    return nn.GroupNorm(groups, channels, device="meta" if generator is None else generator.device)
+    return nn.GroupNorm(groups, channels, device=device_of(generator))

@@ -6,12 +6,13 @@ generator they are given, and without one have shapes and no memory (torch's met
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from isthmus._device import device_of
 
 
 class Linear(nn.Linear):
@@ -89,13 +90,3 @@ def drawn(shape: Sequence[int], deviation: float, generator: torch.Generator | N
 def constant(shape: Sequence[int], value: float, generator: torch.Generator | None) -> nn.Parameter:
     """Return weights that are all equal."""
     return nn.Parameter(torch.full(tuple(shape), value, device=device_of(generator)))
-
-
-def glorot_limit(n_inputs: int, n_outputs: int) -> float:
-    """Return the largest weight of Glorot's uniform initialisation."""
-    return math.sqrt(6 / (n_inputs + n_outputs))
-
-
-def device_of(generator: torch.Generator | None) -> torch.device:
-    """Return where weights from this generator lie."""
-    return torch.device("meta") if generator is None else generator.device

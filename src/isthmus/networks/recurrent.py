@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from isthmus._checks import check_choice, check_flag, check_integer
+from isthmus._device import device_of
 from isthmus.errors import DataError
 from isthmus.networks.architecture import Architecture, Image
 from isthmus.networks.dense import stack
-from isthmus.networks.layers import Linear, device_of, glorot_limit
+from isthmus.networks.layers import Linear
 
 CELLS = ("lstm", "gru")
 
@@ -249,8 +250,7 @@ class _Recurrence(nn.Module):
                 if name.startswith("weight_hh"):
                     nn.init.orthogonal_(gate, generator=generator)
                 else:
-                    limit = glorot_limit(gate.shape[1], width)
-                    gate.uniform_(-limit, limit, generator=generator)
+                    nn.init.xavier_uniform_(gate, generator=generator)
 
     def forward(self, steps: Tensor) -> Tensor:
         """Return the state at each step."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from isthmus._checks import check_choice, check_integer, wrong_parameter
+from isthmus._device import device_of
 from isthmus.errors import DataError
 from isthmus.networks.activations import activation as make_activation
 from isthmus.networks.architecture import Architecture, Image
@@ -305,9 +306,7 @@ class _Block(nn.Module):
     ) -> None:
         super().__init__()
         self.n_heads = n_heads
-        self.norms = nn.ModuleList(
-            nn.LayerNorm(width, device="meta" if generator is None else generator.device) for _ in range(2)
-        )
+        self.norms = nn.ModuleList(nn.LayerNorm(width, device=device_of(generator)) for _ in range(2))
         self.attention_in, self.attention_out = (
             Linear(width, 3 * width, generator),
             Linear(width, width, generator),
