@@ -147,11 +147,9 @@ class DiscretizedLogistic(ReconstructionLoss):
         return -torch.where(first | last, ends, inside)
 
 
-@dataclass(frozen=True)
-class PoissonLikelihood(ReconstructionLoss):
-    """Poisson negative log-likelihood of counts in nats; the link is the exponential."""
+class CountLikelihood(ReconstructionLoss):
+    """What the likelihoods of counts share: the exponential as their link."""
 
-    name: ClassVar[str] = "poisson"
     support: ClassVar[str] = "counts"
     is_likelihood: ClassVar[bool] = True
 
@@ -163,6 +161,13 @@ class PoissonLikelihood(ReconstructionLoss):
         """Return the logarithms, as if no expected count were below 1 in 100."""
         return rows.clamp(min=0.01).log()
 
+
+@dataclass(frozen=True)
+class PoissonLikelihood(CountLikelihood):
+    """Poisson negative log-likelihood of counts in nats; the link is the exponential."""
+
+    name: ClassVar[str] = "poisson"
+
     def per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
     ) -> Tensor:
@@ -171,7 +176,7 @@ class PoissonLikelihood(ReconstructionLoss):
 
 
 @dataclass(frozen=True)
-class NegativeBinomial(ReconstructionLoss):
+class NegativeBinomial(CountLikelihood):
     """Negative binomial negative log-likelihood of counts in nats; the link is the exponential.
 
     For counts that scatter more than a Poisson distribution allows, such as gene expression: the
@@ -190,19 +195,9 @@ class NegativeBinomial(ReconstructionLoss):
 
     dispersion: str = "feature"
     name: ClassVar[str] = "negative-binomial"
-    support: ClassVar[str] = "counts"
-    is_likelihood: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_choice(self.dispersion, SHARING, parameter="dispersion", owner="NegativeBinomial")
-
-    def link(self, pre_activations: Tensor) -> Tensor:
-        """Return expected counts."""
-        return pre_activations.exp()
-
-    def inverse_link(self, rows: Tensor) -> Tensor:
-        """Return the logarithms, as if no expected count were below 1 in 100."""
-        return rows.clamp(min=0.01).log()
 
     def parameters(self, n_features: int) -> dict[str, Tensor]:
         """Return the logarithm of r, started at one."""
