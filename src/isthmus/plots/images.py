@@ -206,19 +206,53 @@ class _Grid:
         write(self.axes, place, words, **style)
 
 
+def grey_levels(values: ArrayLike) -> tuple[float, float]:
+    """Return the values to be drawn black and white.
+
+    Parameters
+    ----------
+    values : array-like
+        Of any shape, at least one.
+
+    Returns
+    -------
+    (float, float)
+        0 and 1 if all values lie between them, otherwise the lowest and the highest.
+
+    Examples
+    --------
+    >>> grey_levels([0.2, 0.7]), grey_levels([0, 16]), grey_levels([7, 7])
+    ((0.0, 1.0), (0.0, 16.0), (7.0, 8.0))
+    """
+    array = np.asarray(values)
+    lowest, highest = float(array.min()), float(array.max())
+    if lowest >= 0 and highest <= 1:
+        return 0.0, 1.0
+    return lowest, highest if highest > lowest else lowest + 1
+
+
+def shades(values: Array, levels: tuple[float, float]) -> Array:
+    """Return values as shades from 0, black, to 1, white."""
+    lowest, highest = levels
+    clipped: Array = np.clip((values - lowest) / (highest - lowest), 0, 1)
+    return clipped
+
+
 def _strips(
-    strips: Mapping[str, ArrayLike], image_shape: Sequence[int], theme: Theme, owner: str, below: float
+    strips: Mapping[str, ArrayLike],
+    image_shape: Sequence[int],
+    theme: Theme,
+    owner: str,
+    below: float,
+    levels: tuple[float, float] | None = None,
 ) -> _Grid:
-    """Draw one line of pictures for each name; the first is the original that sets the grey levels."""
+    """Draw one line of pictures for each name; the first sets the grey levels unless they are given."""
     originals, *_ = images = [_images(rows, image_shape, owner) for rows in strips.values()]
     for name, copies in zip(strips, images, strict=True):
         if copies.shape != originals.shape:
             raise DataError(f"{name!r} has {len(copies)} rows, but {owner} is expecting {len(originals)}.")
-    lowest, highest = float(originals.min()), float(originals.max())
-    if lowest >= 0 and highest <= 1:
-        lowest, highest = 0.0, 1.0
-    span = (highest - lowest) or 1.0
-    lines = [_rgb(np.clip((copies - lowest) / span, 0, 1)) for copies in images]
+    between = grey_levels(originals) if levels is None else levels
+    lines = [_rgb(shades(copies, between)) for copies in images]
     grid = _draw(lines, left=1.05, below=below, theme=theme)
     for number, name in enumerate(strips):
         grid.write_before(number, name, theme.text)

@@ -10,7 +10,7 @@ import numpy as np
 from isthmus._checks import wrong_parameter
 from isthmus.errors import DataError
 from isthmus.plots.figure import DPI, FONT_SIZE, LIGHT, LONGEST_NAME, WIDTH, Theme, blank, quiet
-from isthmus.plots.images import TILE, _draw, _images, _rgb, _strips
+from isthmus.plots.images import TILE, _draw, _images, _rgb, _strips, grey_levels, shades
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -297,40 +297,7 @@ def denoising(
     for name, rows in strips.items():
         if len(rows) != len(clean):
             raise DataError(f"{name!r} has {len(rows)} rows, but denoising is expecting {len(clean)}.")
-    # In shades between 0 and 1 already, as the line on top is not the one that sets the grey levels.
-    shades = {name: _shades(rows, levels) for name, rows in strips.items()}
-    return _strips(shades, image_shape, theme, "denoising", below=0.0).figure
-
-
-def grey_levels(values: ArrayLike) -> tuple[float, float]:
-    """Return the values to be drawn black and white.
-
-    Parameters
-    ----------
-    values : array-like
-        Of any shape, at least one.
-
-    Returns
-    -------
-    (float, float)
-        0 and 1 if all values lie between them, otherwise the lowest and the highest.
-
-    Examples
-    --------
-    >>> grey_levels([0.2, 0.7]), grey_levels([0, 16]), grey_levels([7, 7])
-    ((0.0, 1.0), (0.0, 16.0), (7.0, 8.0))
-    """
-    array = np.asarray(values)
-    lowest, highest = float(array.min()), float(array.max())
-    if lowest >= 0 and highest <= 1:
-        return 0.0, 1.0
-    return lowest, highest if highest > lowest else lowest + 1
-
-
-def _shades(values: Array, levels: tuple[float, float]) -> Array:
-    lowest, highest = levels
-    shades: Array = np.clip((values - lowest) / (highest - lowest), 0, 1)
-    return shades
+    return _strips(strips, image_shape, theme, "denoising", below=0.0, levels=levels).figure
 
 
 def _table(pictures: ArrayLike, owner: str, wanted: str, least: int = 1) -> Array:
@@ -346,7 +313,7 @@ def _tiles(rows: Array, image_shape: Sequence[int], levels: tuple[float, float] 
     between = grey_levels(images) if levels is None else levels
     if not (len(between) == 2 and np.isfinite(between).all() and between[0] < between[1]):
         raise wrong_parameter(owner, "levels", "two numbers, the lower one first", levels)
-    return _rgb(_shades(images, between))
+    return _rgb(shades(images, between))
 
 
 def _edges(axes: tuple[ArrayLike, ArrayLike] | None, columns: int, rows: int) -> tuple[Vector, Vector]:
