@@ -63,6 +63,11 @@ class Encoder(nn.Module):
         self.body = body
         self.bottleneck = bottleneck
 
+    @property
+    def featuring(self) -> nn.Sequential:
+        """Everything before the bottleneck, as a module of its own."""
+        return nn.Sequential(self.scaling, self.body)
+
     def forward(self, rows: Tensor) -> Tensor:
         """Return the codes."""
         return self.bottleneck.code(self.body(self.scaling(rows)))

@@ -41,6 +41,7 @@ from isthmus.estimators._inference import (
     code_usage,
     explained_variance,
     loss_of_rows,
+    sampled_codes,
     scaled_range,
 )
 from isthmus.estimators._rows import Rows, check_codes, check_rows, shape_of_rows
@@ -381,7 +382,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     @property
     def _sees_gaps(self) -> bool:
-        return network_for(self.get_params(deep=False), type(self).__name__).sees_gaps
+        return network_for(self.network, type(self).__name__).sees_gaps
 
     def _checked(self, X: ArrayLike, *, reset: bool = False, min_rows: int = 1, argument: str = "X") -> Rows:
         """Return ``X`` as rows of what this estimator computes with."""
@@ -420,13 +421,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         check_flag(self.verbose, parameter="verbose", owner=owner)
         device = choose_device(self.device, owner)
         is_bytes = getattr(given, "dtype", None) == np.uint8
-        counts = support_of(self.get_params(deep=False), owner) == "counts"
+        counts = support_of(self.loss, owner) == "counts"
         scale = "none" if counts and self.scale == "auto" else self.scale
         scaling = learn_scaling(
             X,
             scale,
             shape=self.input_shape_,
-            sequential=network_for(self.get_params(deep=False), owner).is_sequential,
+            sequential=network_for(self.network, owner).is_sequential,
             bytes_=is_bytes,
             owner=owner,
         )
@@ -493,7 +494,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _describe_codes(self, stored: StoredRows, *, warn: bool = True) -> None:
         """Set what is known after training: the last loss, and how much each code unit is used."""
         self.loss_ = self.history_[(self.best_epoch_ or self.n_epochs_) - 1]["loss"]
-        self.code_usage_ = code_usage(self._assembly, stored)
+        codes = sampled_codes(self._assembly, stored)
+        self.code_usage_ = code_usage(codes)
         dead = np.flatnonzero(self.code_usage_ == 0)
         if warn and len(dead):
             warnings.warn(
@@ -504,6 +506,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 DeadCodeWarning,
                 stacklevel=3,
             )
+        if warn:
+            self._warn_of_codes(codes)
+
+    def _warn_of_codes(self, codes: NDArray[Any]) -> None:
+        """Warn of what else this family can tell from the codes of its training rows."""
 
     def _encode(self, rows: Rows) -> Rows:
         return apply_in_blocks(self.encoder_, rows, self.settings_.n_components)

@@ -76,17 +76,21 @@ def explained_variance(encoder: Encoder, decoder: Decoder, rows: Rows) -> float:
 
 
 @torch.inference_mode()
-def code_usage(assembly: Assembly, rows: StoredRows) -> NDArray[np.float64]:
-    """Return for each code unit the share of rows in which it is not zero; 0 if it never changes."""
-    device = next(assembly.parameters()).device
+def sampled_codes(assembly: Assembly, rows: StoredRows) -> NDArray[np.float32]:
+    """Return the codes of some of the rows, evenly chosen."""
+    device = assembly.device
     sample = rows.every(max(len(rows) // USAGE_ROWS, 1))
     network, bottleneck = assembly.network, assembly.bottleneck
     parts = (block.to(device) for block in sample.blocks(BLOCK_ROWS))
     codes = torch.cat([bottleneck.code(network.encoder(block)) for block in parts])
-    low, high = torch.aminmax(codes, dim=0)
-    constant = high - low <= 1e-6 * torch.maximum(low.abs(), high.abs())
-    share = (codes != 0).double().mean(0).masked_fill(constant, 0.0)
-    return np.asarray(share.cpu().numpy())
+    return np.asarray(codes.cpu().numpy())
+
+
+def code_usage(codes: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return for each code unit the share of rows in which it is not zero; 0 if it never changes."""
+    low, high = codes.min(axis=0), codes.max(axis=0)
+    constant = high - low <= 1e-6 * np.maximum(np.abs(low), np.abs(high))
+    return np.where(constant, 0.0, (codes != 0).mean(axis=0))
 
 
 def scaled_range(encoder: Encoder, rows: Rows) -> tuple[float, float]:

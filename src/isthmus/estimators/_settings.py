@@ -126,7 +126,7 @@ def settings_for(
 
     n_features = math.prod(input_shape)
     hidden_layers = check_widths(parameters["hidden_layers"], parameter="hidden_layers", owner=owner)
-    network = network_for(parameters, owner)
+    network = network_for(parameters["network"], owner)
     bottleneck = part("bottleneck", BOTTLENECKS)
     penalty = None if parameters["penalty"] is None else part("penalty", PENALTIES)
     noise = None if parameters["noise"] is None else part("noise", NOISES)
@@ -194,9 +194,8 @@ def settings_for(
     return settings
 
 
-def network_for(parameters: Mapping[str, Any], owner: str) -> Architecture:
-    """Return the description of the network that the parameters name."""
-    network = parameters["network"]
+def network_for(network: object, owner: str) -> Architecture:
+    """Return the description that the parameter ``network`` stands for."""
     if isinstance(network, Modules):
         return network
     if isinstance(network, tuple) and len(network) == 2:
@@ -204,9 +203,8 @@ def network_for(parameters: Mapping[str, Any], owner: str) -> Architecture:
     return resolve(network, NETWORKS, parameter="network", owner=owner)
 
 
-def support_of(parameters: Mapping[str, Any], owner: str) -> str:
+def support_of(loss: object, owner: str) -> str:
     """Return what the loss is defined for; "auto" is defined for the data, whatever they are."""
-    loss = parameters["loss"]
     return "real" if loss == "auto" else resolve(loss, LOSSES, parameter="loss", owner=owner).support
 
 

@@ -76,8 +76,9 @@ class VectorQuantizedAutoencoder(BaseAutoencoder):
         """
         check_is_fitted(self)
         quantizer, rows = self._quantizer(), self._checked(X)
-        body = torch.nn.Sequential(self.encoder_.scaling, self.encoder_.body)
-        features = torch.from_numpy(apply_in_blocks(body, rows, self.settings_.n_components))
+        features = torch.from_numpy(
+            apply_in_blocks(self.encoder_.featuring, rows, self.settings_.n_components)
+        )
         with torch.no_grad():
             parts = [quantizer.to(features.dtype).tokens(part) for part in torch.split(features, BLOCK_ROWS)]
         return np.asarray(torch.cat(parts).numpy())

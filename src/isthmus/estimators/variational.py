@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +20,6 @@ from isthmus.estimators._building import seed_of
 from isthmus.estimators._defaults import with_defaults
 from isthmus.estimators._inference import apply_in_blocks, scaled_range
 from isthmus.estimators._likelihood import Bounds, bounds_of_rows
-from isthmus.estimators._rows import BLOCK_ROWS, Rows
 
 #: A unit is active if the variance of its mean over the rows is greater than this (Burda et al., 2016).
 ACTIVE_VARIANCE = 0.01
@@ -34,7 +32,8 @@ class VariationalAutoencoder(BaseAutoencoder):
     """An autoencoder whose codes are distributions, trained to make the data likely.
 
     The loss is minus the evidence lower bound in nats a row; `transform` gives the means of the codes.
-    New rows can be drawn, and the likelihood of given ones bounded.
+    New rows can be drawn, and the likelihood of given ones bounded. `fit` gives a `CollapseWarning` when the
+    codes carry hardly anything.
 
     Parameters
     ----------
@@ -76,33 +75,6 @@ class VariationalAutoencoder(BaseAutoencoder):
     """
 
     __init__ = with_defaults(BaseAutoencoder.__init__, hidden_layers=(256,), bottleneck="gaussian")
-
-    def fit(self, X: ArrayLike, y: Any = None, *, validation_data: ArrayLike | None = None) -> Self:
-        """Learn to encode, decode and draw rows like those of ``X``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, features), or (n, height, width) and the like
-            Training rows.
-        y : None
-            Ignored.
-        validation_data : array-like, optional
-            Rows on which the loss is computed after each epoch.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Warns
-        -----
-        CollapseWarning
-            When the code carries hardly anything.
-        """
-        super().fit(X, y, validation_data=validation_data)
-        if isinstance(self._assembly.bottleneck, GaussianBottleneck):
-            self._warn_of_collapse(self._checked(X))
-        return self
 
     def sample(self, n_samples: int = 1, *, random_state: Any = None) -> NDArray[Any]:
         """Draw rows from the model: codes from the prior, decoded.
@@ -203,9 +175,7 @@ class VariationalAutoencoder(BaseAutoencoder):
         """
         check_is_fitted(self)
         rows, width = self._checked(X), self.settings_.n_components
-        features = apply_in_blocks(
-            torch.nn.Sequential(self.encoder_.scaling, self.encoder_.body), rows, 2 * width
-        )
+        features = apply_in_blocks(self.encoder_.featuring, rows, 2 * width)
         with torch.no_grad():
             posterior = self._gaussian().posterior(torch.from_numpy(features))
         return posterior.mean.numpy().copy(), np.exp(0.5 * posterior.log_variance.numpy())
@@ -287,15 +257,13 @@ class VariationalAutoencoder(BaseAutoencoder):
         self._refuse_outside(*scaled_range(self.encoder_, rows), "X")
         return bounds_of_rows(self._assembly, self.encoder_, self.settings_.loss, rows, n_samples)
 
-    def _warn_of_collapse(self, rows: Rows) -> None:
-        sample = rows[:: math.ceil(len(rows) / (4 * BLOCK_ROWS))]
-        active = int((self._encode(sample).var(axis=0) > ACTIVE_VARIANCE).sum())
-        width = self.settings_.n_components
-        if active < max(1, width / 10):
+    def _warn_of_codes(self, codes: NDArray[Any]) -> None:
+        active, width = int((codes.var(axis=0) > ACTIVE_VARIANCE).sum()), self.settings_.n_components
+        if isinstance(self._assembly.bottleneck, GaussianBottleneck) and active < max(1, width / 10):
             warnings.warn(
                 f"The code of {type(self).__name__} has collapsed: {active} of {width} units depend on the row, "
                 "the others are left at the prior. Try Gaussian(warm_up=0.5), free_bits=0.1 or a smaller beta, "
                 "a smaller learning_rate, or a weaker decoder.",
                 CollapseWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
