@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -18,10 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from isthmus._checks import check_flag
 from isthmus._device import choose_device
-from isthmus._specification import resolve
 from isthmus.errors import (
     DeadCodeWarning,
-    InvalidParameterError,
     InvalidTypeError,
     TrainingInterruptedWarning,
 )
@@ -44,10 +40,10 @@ from isthmus.estimators._inference import (
     sampled_codes,
     scaled_range,
 )
+from isthmus.estimators._parameters import PartsMixin
 from isthmus.estimators._rows import Rows, check_codes, check_rows, shape_of_rows
 from isthmus.estimators._scaling import Scaling, learn_scaling
 from isthmus.estimators._settings import (
-    PARTS,
     Settings,
     check_callbacks,
     network_for,
@@ -64,7 +60,7 @@ PARTIAL_FIT_RATE = 0.1
 START_ROWS = 4096
 
 
-class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Base of the autoencoders; see :class:`isthmus.Autoencoder` for the parameters."""
 
     encoder_: Encoder
@@ -340,36 +336,6 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         check_is_fitted(self)
         _saving.save(self, Path(path), overwrite=overwrite)
 
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters; ``part__setting`` changes one setting of a part, such as ``penalty__weight``.
-
-        Parameters
-        ----------
-        **params : dict
-            Parameters by name.
-
-        Returns
-        -------
-        self : object
-            The estimator.
-        """
-        nested = {
-            name: value for name, value in params.items() if name.partition("__")[0] in PARTS and "__" in name
-        }
-        super().set_params(**{name: value for name, value in params.items() if name not in nested})
-        for name, value in nested.items():
-            parameter, _, setting = name.partition("__")
-            current = getattr(self, parameter)
-            if current in (None, "auto"):
-                owner = type(self).__name__
-                raise InvalidParameterError(
-                    f"{owner} has {parameter}={current!r}, so {name!r} cannot be set. "
-                    f"Name the part first, such as {parameter}={next(iter(PARTS[parameter]))!r}."
-                )
-            part = resolve(current, PARTS[parameter], parameter=parameter, owner=type(self).__name__)
-            setattr(self, parameter, part.replace(**{setting: value}))
-        return self
-
     @property
     def _n_features_out(self) -> int:
         return self.settings_.n_components
@@ -394,17 +360,6 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _arranged(self, X: Any, *, reset: bool) -> Any:
         """Return ``X`` as an array, where this family takes more than arrays."""
         return X
-
-    @contextmanager
-    def _all_or_nothing(self) -> Iterator[None]:
-        """Leave the estimator as it was, fitted or not, if what is inside fails or is interrupted."""
-        before = dict(self.__dict__)
-        try:
-            yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
 
     def _split(self, X: Rows, validation_data: ArrayLike | None, seed: int) -> tuple[Rows, Rows | None]:
         """Return training rows and validation rows."""
