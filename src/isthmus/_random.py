@@ -24,7 +24,10 @@ _SECOND = 0x94D049BB133111EB - 2**64
 _BITS = 23
 
 #: What numbers are for: those of different streams have nothing to do with each other.
-NOISE, OTHER_ROWS, BOTTLENECK, PENALTY, PRIOR = range(1, 6)
+NOISE, OTHER_ROWS, BOTTLENECK, PENALTY, PRIOR, FLIPS = range(1, 7)
+
+#: The first of as many streams as a Gibbs chain has half-steps.
+GIBBS = 1 << 20
 
 
 def row_keys(seed: int, epoch: int, numbers: Tensor) -> Tensor:

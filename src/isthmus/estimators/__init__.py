@@ -12,6 +12,7 @@ from isthmus.estimators.autoencoder import (
     MaskedAutoencoder,
     SparseAutoencoder,
 )
+from isthmus.estimators.boltzmann import RestrictedBoltzmannMachine
 from isthmus.estimators.quantized import VectorQuantizedAutoencoder
 from isthmus.estimators.sequences import SequenceAutoencoder
 from isthmus.estimators.variational import VariationalAutoencoder
@@ -26,6 +27,7 @@ __all__ = [
     "KSparseAutoencoder",
     "MaskedAutoencoder",
     "RateRange",
+    "RestrictedBoltzmannMachine",
     "SequenceAutoencoder",
     "SparseAutoencoder",
     "VariationalAutoencoder",

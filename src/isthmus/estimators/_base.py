@@ -348,7 +348,11 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
 
     @property
     def _sees_gaps(self) -> bool:
-        return network_for(self.network, type(self).__name__).sees_gaps
+        return network_for(self._configuration()["network"], type(self).__name__).sees_gaps
+
+    def _configuration(self) -> dict[str, Any]:
+        """Return a value for every parameter of an autoencoder: this family's own, and what it leaves no choice in."""
+        return dict(self.get_params(deep=False))
 
     def _checked(self, X: ArrayLike, *, reset: bool = False, min_rows: int = 1, argument: str = "X") -> Rows:
         """Return ``X`` as rows of what this estimator computes with."""
@@ -372,17 +376,17 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
 
     def _set_up(self, X: Rows, given: ArrayLike, seed: int) -> StoredRows:
         """Decide the settings, build the network, and return the scaled rows."""
-        owner = type(self).__name__
+        owner, configuration = type(self).__name__, self._configuration()
         check_flag(self.verbose, parameter="verbose", owner=owner)
         device = choose_device(self.device, owner)
         is_bytes = getattr(given, "dtype", None) == np.uint8
-        counts = support_of(self.loss, owner) == "counts"
+        counts = support_of(configuration["loss"], owner) == "counts"
         scale = "none" if counts and self.scale == "auto" else self.scale
         scaling = learn_scaling(
             X,
             scale,
             shape=self.input_shape_,
-            sequential=network_for(self.network, owner).is_sequential,
+            sequential=network_for(configuration["network"], owner).is_sequential,
             bytes_=is_bytes,
             owner=owner,
         )
@@ -392,7 +396,7 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         # meet; that of bytes does.
         limits_known = scaling.trivial or (is_bytes and self.scale in {"auto", "range"})
         settings = settings_for(
-            self.get_params(deep=False),
+            configuration,
             owner,
             n_rows=len(X),
             input_shape=self.input_shape_,

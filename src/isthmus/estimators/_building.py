@@ -23,6 +23,10 @@ from isthmus.networks import activation
 from isthmus.objectives import ReconstructionLoss
 from isthmus.training import StoredRows
 
+#: Share of the usual weights that a Boltzmann machine starts from. Between two layers without bounds, larger
+#: ones make each pass louder than the one before, and there is no density.
+MACHINE_START = 0.1
+
 #: Rows that are summed at a time; torch makes a copy of them in double precision.
 _SUMMED_ROWS = 256
 
@@ -57,6 +61,10 @@ def build_assembly(
         tied=settings.tied,
         generator=generator,
     )
+    if settings.sampler is not None and generator is not None:
+        with torch.no_grad():
+            for parameter in (parameter for parameter in network.parameters() if parameter.ndim > 1):
+                parameter.mul_(MACHINE_START)
     counts = settings.loss.support == "counts"
     if mean is not None:
         network.start_at(mean.log1p() if counts else mean, settings.loss.inverse_link(mean))

@@ -30,6 +30,7 @@ from isthmus.estimators.autoencoder import (
     MaskedAutoencoder,
     SparseAutoencoder,
 )
+from isthmus.estimators.boltzmann import RestrictedBoltzmannMachine
 from isthmus.estimators.quantized import VectorQuantizedAutoencoder
 from isthmus.estimators.sequences import SequenceAutoencoder
 from isthmus.estimators.variational import VariationalAutoencoder
@@ -49,6 +50,7 @@ ESTIMATORS: Mapping[str, type[BaseAutoencoder]] = {
         VectorQuantizedAutoencoder,
         MaskedAutoencoder,
         SequenceAutoencoder,
+        RestrictedBoltzmannMachine,
     )
 }
 

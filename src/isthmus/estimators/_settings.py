@@ -25,7 +25,7 @@ from isthmus.errors import InvalidTypeError
 from isthmus.estimators._combinations import refuse_nonsense
 from isthmus.networks import ACTIVATIONS, NETWORKS, Architecture, Dense, Modules
 from isthmus.objectives import LOSSES, NOISES, PENALTIES, Noise, Penalty, ReconstructionLoss
-from isthmus.training import OPTIMIZERS, SCHEDULES, Callback, Optimizer, Schedule
+from isthmus.training import OPTIMIZERS, SAMPLERS, SCHEDULES, Callback, Optimizer, Sampler, Schedule
 
 #: The parameters that are parts, and the parts that fit.
 PARTS: Mapping[str, Mapping[str, type[Specification]]] = {
@@ -36,6 +36,7 @@ PARTS: Mapping[str, Mapping[str, type[Specification]]] = {
     "noise": NOISES,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
+    "sampler": SAMPLERS,
 }
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -77,6 +78,8 @@ class Settings:
     network: Architecture = Dense()  # noqa: RUF009 (frozen)
     bottleneck: Bottleneck = Plain()  # noqa: RUF009
     noise: Noise | None = None
+    sampler: Sampler | None = None
+    centred: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON can hold them."""
@@ -139,37 +142,45 @@ def settings_for(
     batch_size = (
         auto_batch_size(n_rows) if parameters["batch_size"] == "auto" else integer("batch_size", minimum=1)
     )
-    restrained = bottleneck.restrains or noise is not None or (penalty is not None and penalty.restrains)
+    sampler = None if parameters.get("sampler") is None else part("sampler", SAMPLERS)
+    restrained = (
+        bottleneck.restrains
+        or noise is not None
+        or sampler is not None
+        or (penalty is not None and penalty.restrains)
+    )
     n_components = _n_components(
         parameters["n_components"], owner, n_features, network.natural_width(input_shape), restrained
     )
+    code_activation = _code_activation(
+        parameters["code_activation"],
+        owner,
+        bottleneck,
+        penalty,
+        # the notebook's case
+        rectified=isinstance(network, Dense)
+        and not hidden_layers
+        and loss.support == "unit"
+        and n_features >= RELU_FEATURES_PER_UNIT * n_components,
+    )
+    if parameters["learning_rate"] != "auto":
+        learning_rate = number("learning_rate", minimum=0, open_minimum=True)
+    elif sampler is not None:
+        learning_rate = optimizer.likelihood_rate((loss.support != "unit") + (code_activation != "sigmoid"))
+    else:
+        depth = network.depth(hidden_layers)
+        suggested = optimizer.learning_rate(n_features, depth, bounded=loss.bounded)
+        learning_rate = bottleneck.rate * network.learning_rate(suggested)
     settings = Settings(
         n_components=n_components,
         hidden_layers=hidden_layers,
         activation=check_choice(parameters["activation"], ACTIVATIONS, parameter="activation", owner=owner),
-        code_activation=_code_activation(
-            parameters["code_activation"],
-            owner,
-            bottleneck,
-            penalty,
-            # the notebook's case
-            rectified=isinstance(network, Dense)
-            and not hidden_layers
-            and loss.support == "unit"
-            and n_features >= RELU_FEATURES_PER_UNIT * n_components,
-        ),
+        code_activation=code_activation,
         tied=check_flag(parameters["tied"], parameter="tied", owner=owner),
         loss=loss,
         penalty=penalty,
         optimizer=optimizer,
-        learning_rate=(
-            bottleneck.rate
-            * network.learning_rate(
-                optimizer.learning_rate(n_features, network.depth(hidden_layers), bounded=loss.bounded)
-            )
-            if parameters["learning_rate"] == "auto"
-            else number("learning_rate", minimum=0, open_minimum=True)
-        ),
+        learning_rate=learning_rate,
         schedule=_schedule(parameters["schedule"], owner),
         weight_decay=number("weight_decay", minimum=0),
         gradient_clipping=(
@@ -189,6 +200,8 @@ def settings_for(
         network=network,
         bottleneck=bottleneck,
         noise=noise,
+        sampler=sampler,
+        centred=check_flag(parameters.get("centred", False), parameter="centred", owner=owner),
     )
     refuse_nonsense(settings, owner)
     return settings

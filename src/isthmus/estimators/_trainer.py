@@ -17,6 +17,7 @@ from isthmus.bottlenecks import GaussianBottleneck
 from isthmus.errors import DeviceMemoryWarning
 from isthmus.estimators._assembly import Assembly
 from isthmus.estimators._closed_form import ClosedForm
+from isthmus.estimators._contrastive import LikelihoodGradient, MachineObjective
 from isthmus.estimators._objectives import (
     Corruption,
     ImportanceWeightedObjective,
@@ -30,6 +31,7 @@ from isthmus.training import (
     Autograd,
     Batches,
     Callback,
+    Chains,
     CudaGraphs,
     FlatParameters,
     Gradient,
@@ -79,9 +81,12 @@ class Trainer:
         self.memory = FlatParameters(assembly, getattr(torch, settings.precision))
         self.device = self.memory.flat.device
         self.kernels = load_kernels() if self.device.type == "cpu" and settings.compile is not False else None
+        # A Boltzmann machine's biases do not decay; its gradient sees to the weights.
+        decay = settings.weight_decay if settings.sampler is None else 0.0
         self.optimizer = settings.optimizer.build(
-            [self.memory.flat], learning_rate, settings.weight_decay, kernels=self.kernels
+            [self.memory.flat], learning_rate, decay, kernels=self.kernels
         )
+        self.chains: Chains | None = None
         self.engine: dict[str, Any] = {}
 
     def train(
@@ -107,8 +112,8 @@ class Trainer:
             callbacks = [*callbacks, _Progress(self.assembly)]
         graphs = CudaGraphs() if self._can_be_recorded() else None
         with self.memory, fair_threads():
-            gradient = self._gradient(objective, workspace)
-            if isinstance(gradient, ClosedForm) and self.memory.precision != torch.float32:
+            gradient = self._gradient(objective, workspace, seed)
+            if not isinstance(gradient, Autograd) and self.memory.precision != torch.float32:
                 rows = rows.narrowed(self.memory.precision)
             self._describe(gradient, recorded=graphs is not None)
             return fit(
@@ -136,6 +141,8 @@ class Trainer:
         if settings.noise is not None:
             prepare = self._corruption(settings.noise, rows)
         gaps = settings.network.sees_gaps and bool(rows.values.isnan().any())
+        if settings.sampler is not None:
+            return MachineObjective(settings.loss, prepare)
         bottleneck = self.assembly.bottleneck
         if isinstance(bottleneck, GaussianBottleneck) and bottleneck.description.bound != "elbo":
             doubly = bottleneck.description.bound == "dreg"
@@ -151,10 +158,23 @@ class Trainer:
     def _can_be_recorded(self) -> bool:
         # A rate that is a number would be recorded with the step, and the schedule be without effect.
         followed = all(isinstance(group["lr"], torch.Tensor) for group in self.optimizer.param_groups)
-        recordable = followed and self.assembly.bottleneck.recordable
+        recordable = followed and self.assembly.bottleneck.recordable and self.settings.sampler is None
         return self.device.type == "cuda" and self.settings.compile == "auto" and recordable
 
-    def _gradient(self, objective: Objective, workspace: Workspace) -> Gradient:
+    def _gradient(self, objective: Objective, workspace: Workspace, seed: int) -> Gradient:
+        settings = self.settings
+        if settings.sampler is not None:
+            assert isinstance(objective, MachineObjective)
+            self.chains = self.chains or settings.sampler.start(seed)
+            return LikelihoodGradient(
+                self.assembly,
+                objective,
+                self.chains,
+                self.memory,
+                centred=settings.centred,
+                weight_decay=settings.weight_decay,
+                penalty=settings.penalty,
+            )
         if self.settings.compile is True:
             return Autograd(self.assembly, torch.compile(objective), self.memory)
         closed = None
@@ -171,10 +191,18 @@ class Trainer:
         self.engine = {
             "device": str(self.device),
             "precision": self.settings.precision,
-            "gradient": "closed form" if isinstance(gradient, ClosedForm) else "autograd",
+            "gradient": _NAMES[type(gradient)],
             "compiled": compiled,
             "threads": torch.get_num_threads(),
         }
+
+
+#: What `engine_` calls the ways to a gradient.
+_NAMES: dict[type[Gradient], str] = {
+    ClosedForm: "closed form",
+    LikelihoodGradient: "sampled",
+    Autograd: "autograd",
+}
 
 
 class _Progress(Callback):

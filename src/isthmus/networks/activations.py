@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+
+
+class TruncatedNormalMean(nn.Module):
+    """The mean of a normal distribution around the input, with variance 1, that is cut off at zero.
+
+    A smooth ReLU, and what rectified units of Boltzmann machines are on average.
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the means."""
+        return truncated_normal_mean(inputs)
+
+
+def truncated_normal_mean(inputs: Tensor) -> Tensor:
+    """Return the mean of a normal distribution around each input, with variance 1, cut off at zero."""
+    # Far below zero the mean is about -1/x, the difference of two large numbers: there by its series.
+    deep = inputs.clamp_max(-8.0).reciprocal()
+    square = deep.square()
+    series = -deep * (1 - square * (2 - square * (10 - square * 74)))
+    shallow = inputs.clamp_min(-8.0)
+    share = torch.special.log_ndtr(shallow)
+    mean = shallow + (-0.5 * shallow.square() - 0.5 * math.log(2 * math.pi) - share).exp()
+    return torch.where(inputs < -8.0, series, mean)
+
 
 ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
     "identity": nn.Identity,
@@ -17,6 +43,7 @@ ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
     "softplus": nn.Softplus,
+    "truncated_normal": TruncatedNormalMean,
 }
 
 

@@ -3,6 +3,14 @@
 from isthmus.training.batches import Batch, Batches, ResidentBatches, StoredRows, StreamedBatches
 from isthmus.training.callbacks import Callback, EarlyStopping, ProgressBar
 from isthmus.training.capture import CapturedStep, CudaGraphs, Recorder
+from isthmus.training.chains import (
+    SAMPLERS,
+    Chains,
+    ContrastiveDivergence,
+    ParallelTempering,
+    PersistentContrastiveDivergence,
+    Sampler,
+)
 from isthmus.training.gradients import Autograd, Gradient, Objective
 from isthmus.training.loop import fit
 from isthmus.training.optimizers import (
@@ -23,6 +31,7 @@ from isthmus.training.tracking import JsonLines, TensorBoard
 
 __all__ = [
     "OPTIMIZERS",
+    "SAMPLERS",
     "SCHEDULES",
     "SGD",
     "Adadelta",
@@ -34,7 +43,9 @@ __all__ = [
     "Batches",
     "Callback",
     "CapturedStep",
+    "Chains",
     "Constant",
+    "ContrastiveDivergence",
     "Cosine",
     "CudaGraphs",
     "EarlyStopping",
@@ -46,11 +57,14 @@ __all__ = [
     "Objective",
     "OneCycle",
     "Optimizer",
+    "ParallelTempering",
+    "PersistentContrastiveDivergence",
     "ProgressBar",
     "RMSprop",
     "Recorder",
     "ReduceOnPlateau",
     "ResidentBatches",
+    "Sampler",
     "Schedule",
     "Stepper",
     "StoredRows",

@@ -71,6 +71,13 @@ class FlatParameters:
         assert self.flat.grad is not None
         torch.cat([piece.flatten() for piece in pieces], out=self.flat.grad)
 
+    def add(self, gradients: Sequence[Tensor | None]) -> None:
+        """Add gradients, one for each parameter, to ``flat.grad``; None is zero."""
+        assert self.flat.grad is not None
+        for gradient, place in zip(gradients, self._views(self.flat.grad), strict=True):
+            if gradient is not None:
+                place.add_(gradient)
+
     def collect(self) -> None:
         """Bring gradients that were written to ``gradients`` to ``flat.grad``."""
         if self._lowered is not None:

@@ -1,0 +1,175 @@
+"""The restricted Boltzmann machine: two layers of units, and an energy for every pair of their states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from isthmus._random import GIBBS
+from isthmus.networks.units import Bernoulli, Units
+
+
+@dataclass(frozen=True)
+class BoltzmannMachine:
+    """A restricted Boltzmann machine: ``exp(-energy(visible, hidden))`` is the density of a state.
+
+    Everything is a function of its tensors, which it shares with whoever made it. At an inverse
+    temperature below 1 the layers are tied less, and at 0 they are independent: the hidden units without
+    an input, and the visible ones with ``base_bias`` as theirs.
+
+    Parameters
+    ----------
+    weights : Tensor of shape (n_hidden, n_visible)
+        How strongly a hidden and a visible unit are tied.
+    hidden_bias, visible_bias : Tensor of shape (n_hidden,) and (n_visible,)
+        Inputs of the units without the other layer.
+    visible, hidden : Units
+        What the units are.
+    inverse_temperature : float or Tensor of shape (n, 1), default=1.0
+        One for all states, or one for each.
+    base_bias : Tensor of shape (n_visible,), optional
+        ``visible_bias`` where it is not given.
+
+    References
+    ----------
+    P. Smolensky, "Information processing in dynamical systems: foundations of harmony theory", 1986.
+    Y. Freund and D. Haussler, "Unsupervised learning of distributions of binary vectors using two-layer
+    networks", NIPS, 1991.
+    """
+
+    weights: Tensor
+    hidden_bias: Tensor
+    visible_bias: Tensor
+    visible: Units
+    hidden: Units
+    inverse_temperature: float | Tensor = 1.0
+    base_bias: Tensor | None = None
+
+    def at(self, inverse_temperature: float | Tensor) -> BoltzmannMachine:
+        """Return the machine at another inverse temperature."""
+        return replace(self, inverse_temperature=inverse_temperature)
+
+    def transposed(self) -> BoltzmannMachine:
+        """Return the same machine with the layers' names exchanged; at the inverse temperature 1."""
+        return BoltzmannMachine(
+            self.weights.t(), self.visible_bias, self.hidden_bias, self.hidden, self.visible
+        )
+
+    def hidden_inputs(self, visible: Tensor) -> Tensor:
+        """Return the inputs of the hidden units, shape (n, n_hidden)."""
+        return self._tempered(functional.linear(visible, self.weights, self.hidden_bias))
+
+    def visible_inputs(self, hidden: Tensor) -> Tensor:
+        """Return the inputs of the visible units, shape (n, n_visible)."""
+        return self._tempered(functional.linear(hidden, self.weights.t())) + self.tempered_visible_bias()
+
+    def energy(self, visible: Tensor, hidden: Tensor) -> Tensor:
+        """Return the energy of each state, shape (n,)."""
+        tied = (hidden * self.hidden_inputs(visible)).sum(1)
+        alone = (visible * self.tempered_visible_bias()).sum(1)
+        return self.visible.base(visible).sum(1) + self.hidden.base(hidden).sum(1) - tied - alone
+
+    def free_energy(self, visible: Tensor) -> Tensor:
+        """Return minus the logarithm of each visible state's density, up to a constant, shape (n,)."""
+        return self.free_energy_of(visible, functional.linear(visible, self.weights, self.hidden_bias))
+
+    def free_energy_of(self, visible: Tensor, untempered: Tensor) -> Tensor:
+        """Return the same where the hidden units' inputs at the inverse temperature 1 are known."""
+        alone = (visible * self.tempered_visible_bias() - self.visible.base(visible)).sum(1)
+        return -alone - self.hidden.log_normalizer(self._tempered(untempered)).sum(1)
+
+    def gibbs_step(self, visible: Tensor, keys: Tensor, number: int) -> Tensor:
+        """Draw the hidden units given the visible ones, and these again given those.
+
+        ``keys``, shape (n,), and ``number``, of the step, are what the draws depend on.
+        """
+        hidden = self.hidden.sample(self.hidden_inputs(visible), keys, GIBBS + 2 * number)
+        return self.visible_given(hidden, keys, number)
+
+    def visible_given(self, hidden: Tensor, keys: Tensor, number: int) -> Tensor:
+        """Draw the visible units given the hidden ones, as `gibbs_step` number ``number`` would."""
+        return self.visible.sample(self.visible_inputs(hidden), keys, GIBBS + 2 * number + 1)
+
+    def log_conditional(self, visible: Tensor, hidden_inputs: Tensor, chosen: Tensor) -> Tensor:
+        """Return the log-probability of one visible unit of each row given its other ones, shape (n,).
+
+        Parameters
+        ----------
+        visible : Tensor of shape (n, n_visible)
+            Rows of binary units, or of numbers between 0 and 1 that are taken for them.
+        hidden_inputs : Tensor of shape (n, n_hidden)
+            What `hidden_inputs` returns for them.
+        chosen : Tensor of int64, shape (n,)
+            Which unit.
+        """
+        value = visible.gather(1, chosen[:, None])
+        change = 1 - 2 * value
+        turned = hidden_inputs + change * self.weights.t()[chosen]
+        gain = self.hidden.log_normalizer(turned) - self.hidden.log_normalizer(hidden_inputs)
+        return functional.logsigmoid(-(gain.sum(1) + (change[:, 0] * self.visible_bias[chosen])))
+
+    def tempered_visible_bias(self) -> Tensor:
+        """Return the inputs of the visible units without the hidden ones."""
+        if self.base_bias is None:
+            return self.visible_bias
+        return self.base_bias + self._tempered(self.visible_bias - self.base_bias)
+
+    def _tempered(self, values: Tensor) -> Tensor:
+        unchanged = isinstance(self.inverse_temperature, float) and self.inverse_temperature == 1.0
+        return values if unchanged else values * self.inverse_temperature
+
+
+#: Points of the quadrature over a value without bounds.
+_POINTS = 32
+
+#: Values that are in memory at a time.
+_VALUES = 1 << 24
+
+
+def log_pseudo_likelihood(machine: BoltzmannMachine, visible: Tensor) -> Tensor:
+    """Return the sum of the log-probabilities of each visible unit given the others, shape (n,).
+
+    Binary units have two states; over the values of Gaussian ones is integrated by Gauss and Hermite's
+    quadrature, around what the hidden units' means suggest.
+
+    Parameters
+    ----------
+    machine : BoltzmannMachine
+        With binary or Gaussian visible units.
+    visible : Tensor of shape (n, n_visible)
+        Rows.
+    """
+    binary = isinstance(machine.visible, Bernoulli)
+    width = machine.weights.shape[0] * (1 if binary else _POINTS)
+    totals = []
+    for rows in torch.split(visible, max(1, _VALUES // width)):
+        inputs = machine.hidden_inputs(rows)
+        total = rows.new_zeros(len(rows))
+        for unit in range(rows.shape[1]):
+            if binary:
+                chosen = torch.full((len(rows),), unit, device=rows.device)
+                total += machine.log_conditional(rows, inputs, chosen)
+            else:
+                total += _log_density_of_unit(machine, rows[:, unit], inputs, unit)
+        totals.append(total)
+    return torch.cat(totals)
+
+
+def _log_density_of_unit(machine: BoltzmannMachine, values: Tensor, inputs: Tensor, unit: int) -> Tensor:
+    """Return the log-density of one Gaussian unit given the others, where the hidden inputs are known."""
+    weights, bias = machine.weights[:, unit], machine.visible_bias[unit]
+    nodes, shares = (
+        torch.from_numpy(part).to(values) for part in np.polynomial.hermite_e.hermegauss(_POINTS)
+    )
+    centre = bias + machine.hidden.mean(inputs) @ weights
+    points = centre[:, None] + nodes
+    turned = inputs[:, None] + (points - values[:, None])[:, :, None] * weights
+    exponents = machine.hidden.log_normalizer(turned).sum(2) + bias * points - 0.5 * points.square()
+    # The nodes are for integrals beside exp(-node²/2).
+    integral = (exponents + 0.5 * nodes.square() + shares.log()).logsumexp(1)
+    own = machine.hidden.log_normalizer(inputs).sum(1) + bias * values - 0.5 * values.square()
+    return own - integral

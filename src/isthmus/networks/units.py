@@ -1,0 +1,133 @@
+"""Units of Boltzmann machines: families of distributions over one number, each with an input.
+
+A unit with input ``x`` has the density ``exp(x * value - base(value) - log_normalizer(x))``; which values
+there are and how much each weighs without an input makes the family (M. Welling, M. Rosen-Zvi and
+G. Hinton, "Exponential family harmoniums with an application to information retrieval", NIPS, 2005).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from isthmus._random import normal, uniform
+from isthmus.networks.activations import truncated_normal_mean
+
+_LOG_ROOT_TWO_PI = 0.5 * math.log(2 * math.pi)
+
+
+class Units(ABC):
+    """Base of the families; all functions are element-wise."""
+
+    name: ClassVar[str]
+    #: The activation that is their mean.
+    activation: ClassVar[str]
+
+    @abstractmethod
+    def base(self, values: Tensor) -> Tensor:
+        """Return minus the logarithm of what a value weighs without an input."""
+
+    @abstractmethod
+    def log_normalizer(self, inputs: Tensor) -> Tensor:
+        """Return the logarithm of the sum, or integral, of ``exp(input * value - base(value))``."""
+
+    @abstractmethod
+    def mean(self, inputs: Tensor) -> Tensor:
+        """Return the expected value: the slope of `log_normalizer`."""
+
+    @abstractmethod
+    def sample(self, inputs: Tensor, keys: Tensor, stream: int) -> Tensor:
+        """Draw values for inputs of shape (n, units), by keys of shape (n,)."""
+
+
+class Bernoulli(Units):
+    """Units that are on, 1, or off, 0."""
+
+    name = "bernoulli"
+    activation = "sigmoid"
+
+    def base(self, values: Tensor) -> Tensor:
+        """Return 0."""
+        return torch.zeros_like(values)
+
+    def log_normalizer(self, inputs: Tensor) -> Tensor:
+        """Return ``log(1 + exp(input))``."""
+        return functional.softplus(inputs)
+
+    def mean(self, inputs: Tensor) -> Tensor:
+        """Return the probability of being on."""
+        return inputs.sigmoid()
+
+    def sample(self, inputs: Tensor, keys: Tensor, stream: int) -> Tensor:
+        """Draw zeros and ones."""
+        return (uniform(keys, inputs.shape[1:], stream) < inputs.sigmoid()).to(inputs.dtype)
+
+
+class Gaussian(Units):
+    """Units with any value, normally distributed around the input with variance 1."""
+
+    name = "gaussian"
+    activation = "identity"
+
+    def base(self, values: Tensor) -> Tensor:
+        """Return half the square."""
+        return 0.5 * values.square()
+
+    def log_normalizer(self, inputs: Tensor) -> Tensor:
+        """Return half the square, and the normal distribution's constant."""
+        return 0.5 * inputs.square() + _LOG_ROOT_TWO_PI
+
+    def mean(self, inputs: Tensor) -> Tensor:
+        """Return the input."""
+        return inputs
+
+    def sample(self, inputs: Tensor, keys: Tensor, stream: int) -> Tensor:
+        """Draw values."""
+        return inputs + normal(keys, inputs.shape[1:], stream).to(inputs.dtype)
+
+
+class Rectified(Units):
+    """Units with any value that is not negative: the normal distribution around the input, cut off at 0.
+
+    Their mean is a smooth ReLU. Unlike the noisy rectified units of Nair and Hinton ("Rectified linear
+    units improve restricted Boltzmann machines", ICML, 2010), which approximate a sum of infinitely many
+    binary ones, they have an energy in closed form (Q. Su, X. Liao, C. Chen and L. Carin, "Nonlinear
+    statistical learning with truncated Gaussian graphical models", ICML, 2016).
+    """
+
+    name = "rectified"
+    activation = "truncated_normal"
+
+    #: Below this input single precision cannot tell what is left of the distribution from nothing.
+    LOWEST = -12.0
+
+    def base(self, values: Tensor) -> Tensor:
+        """Return half the square."""
+        return 0.5 * values.square()
+
+    def log_normalizer(self, inputs: Tensor) -> Tensor:
+        """Return that of the whole normal distribution, and the logarithm of the share that is left."""
+        left: Tensor = torch.special.log_ndtr(inputs)
+        return 0.5 * inputs.square() + _LOG_ROOT_TWO_PI + left
+
+    def mean(self, inputs: Tensor) -> Tensor:
+        """Return the mean of what is left."""
+        return truncated_normal_mean(inputs)
+
+    def sample(self, inputs: Tensor, keys: Tensor, stream: int) -> Tensor:
+        """Draw values, by the quantiles of what is left."""
+        kept = inputs.float().clamp_min(self.LOWEST)
+        shares = uniform(keys, inputs.shape[1:], stream)
+        quantiles = torch.special.ndtri(shares * torch.special.ndtr(kept))
+        drawn: Tensor = (kept - quantiles).clamp_min_(0).to(inputs.dtype)
+        return drawn
+
+
+#: The families by name.
+UNITS: Mapping[str, Units] = {units.name: units for units in (Bernoulli(), Gaussian(), Rectified())}
