@@ -17,6 +17,7 @@ written for scikit-learn keeps working::
      ├── CollapseWarning         the code of a variational autoencoder carries hardly anything
      ├── DeadCodeWarning         code units that carry nothing
      ├── DeviceMemoryWarning     the rows do not fit into the device's memory; training is slower
+     ├── NoImprovementWarning    training ended above the loss that it started from
      └── TrainingInterruptedWarning   Ctrl-C during fit; the weights so far are kept
 """
 
@@ -33,6 +34,7 @@ __all__ = [
     "IsthmusWarning",
     "MissingDependencyError",
     "ModelFileError",
+    "NoImprovementWarning",
     "OutputExistsError",
     "TrainingInterruptedWarning",
 ]
@@ -88,6 +90,10 @@ class DeadCodeWarning(IsthmusWarning):
 
 class DeviceMemoryWarning(IsthmusWarning):
     """The training rows did not fit into the device's memory and are sent there batch by batch."""
+
+
+class NoImprovementWarning(IsthmusWarning):
+    """Training ended above the loss that it started from, and what it started from was kept."""
 
 
 class TrainingInterruptedWarning(IsthmusWarning):

@@ -12,6 +12,7 @@ from isthmus.estimators.autoencoder import (
     MaskedAutoencoder,
     SparseAutoencoder,
 )
+from isthmus.estimators.belief import DeepBeliefNetwork
 from isthmus.estimators.boltzmann import RestrictedBoltzmannMachine
 from isthmus.estimators.quantized import VectorQuantizedAutoencoder
 from isthmus.estimators.sequences import SequenceAutoencoder
@@ -23,6 +24,7 @@ __all__ = [
     "BaseAutoencoder",
     "ContractiveAutoencoder",
     "ConvolutionalAutoencoder",
+    "DeepBeliefNetwork",
     "DenoisingAutoencoder",
     "KSparseAutoencoder",
     "MaskedAutoencoder",

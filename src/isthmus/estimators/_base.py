@@ -40,6 +40,7 @@ from isthmus.estimators._inference import (
     sampled_codes,
     scaled_range,
 )
+from isthmus.estimators._initializing import initialize, kept_at_least
 from isthmus.estimators._parameters import PartsMixin
 from isthmus.estimators._rows import Rows, check_codes, check_rows, shape_of_rows
 from isthmus.estimators._scaling import Scaling, learn_scaling
@@ -50,6 +51,7 @@ from isthmus.estimators._settings import (
     settings_for,
     support_of,
 )
+from isthmus.estimators._stacking import Stack
 from isthmus.estimators._trainer import Trainer
 from isthmus.training import Constant, EarlyStopping, History, ProgressBar, StoredRows
 
@@ -66,6 +68,7 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
     encoder_: Encoder
     decoder_: Decoder
     history_: list[dict[str, float]]
+    pretraining_history_: list[dict[str, float]]
     code_usage_: NDArray[np.float64]
     input_shape_: tuple[int, ...]
     settings_: Settings
@@ -90,6 +93,7 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         noise: Any = None,
         tied: bool = False,
         scale: str = "auto",
+        initialization: Any = "random",
         optimizer: Any = "adam",
         learning_rate: float | str = "auto",
         schedule: Any = "one-cycle",
@@ -117,6 +121,7 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         self.noise = noise
         self.tied = tied
         self.scale = scale
+        self.initialization = initialization
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.schedule = schedule
@@ -167,7 +172,7 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
             validation = None if held_out is None else self._stored(held_out, "validation_data")
             history = self._train(stored, validation, seed)
         self.history_ = history.rows
-        self.n_epochs_ = len(history.rows)
+        self.n_epochs_ = int(history.rows[-1]["epoch"])
         self.best_epoch_ = history.best_epoch
         self._describe_codes(stored)
         if history.interrupted:
@@ -208,8 +213,7 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         else:
             stored = self._stored(X, "X")
         if not hasattr(self, "_trainer"):
-            rate = self.settings_.learning_rate * PARTIAL_FIT_RATE
-            self._trainer = Trainer(self._assembly, self.settings_, self.input_shape_, rate)
+            self._trainer = self._make_trainer(PARTIAL_FIT_RATE, fresh=first)
         history = self._trainer.train(
             stored,
             seed=self._seed + self.n_epochs_,
@@ -222,7 +226,7 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         self.engine_ = self._trainer.engine
         self.n_epochs_ += 1
         self.best_epoch_ = None
-        self.history_ += [{**history.rows[0], "epoch": self.n_epochs_}]
+        self.history_ += [{**row, "epoch": self.n_epochs_} for row in history.rows]
         self._describe_codes(stored, warn=False)
         return self
 
@@ -368,7 +372,7 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
     def _split(self, X: Rows, validation_data: ArrayLike | None, seed: int) -> tuple[Rows, Rows | None]:
         """Return training rows and validation rows."""
         if validation_data is None:
-            return split_rows(X, self.validation_fraction, seed, type(self).__name__)
+            return split_rows(X, self._configuration()["validation_fraction"], seed, type(self).__name__)
         if isinstance(validation_data, tuple):
             wanted = "rows like those of X, not a pair: an autoencoder's target is its input"
             raise InvalidTypeError(f"The 'validation_data' of {type(self).__name__}.fit must be {wanted}.")
@@ -409,6 +413,7 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         self._seed = seed
         self.__dict__.pop("_trainer", None)
         self._refuse_outside(low, high, "X")
+        self.pretraining_history_ = initialize(assembly, settings, self.input_shape_, stored, seed)
         return stored
 
     def _start_bottleneck(self, stored: StoredRows) -> None:
@@ -437,22 +442,28 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
             callbacks.insert(0, EarlyStopping(settings.patience))
         if self.verbose:
             callbacks.append(ProgressBar(type(self).__name__))
-        trainer = Trainer(self._assembly, settings, self.input_shape_, settings.learning_rate)
-        history = trainer.train(
-            rows,
-            seed=seed,
-            schedule=settings.schedule,
-            epochs=settings.epochs,
-            validation=validation,
-            callbacks=callbacks,
-            model=self,
-        )
+        trainer = self._make_trainer(1.0, fresh=True)
+        with kept_at_least(self._assembly, settings, rows, type(self).__name__):
+            history = trainer.train(
+                rows,
+                seed=seed,
+                schedule=settings.schedule,
+                epochs=settings.epochs,
+                validation=validation,
+                callbacks=callbacks,
+                model=self,
+            )
         self.engine_ = trainer.engine
         return history
 
+    def _make_trainer(self, share: float, *, fresh: bool) -> Trainer | Stack:
+        """Return what trains the assembly, at a share of the learning rate; ``fresh`` if nothing has yet."""
+        rate = share * self.settings_.learning_rate
+        return Trainer(self._assembly, self.settings_, self.input_shape_, rate)
+
     def _describe_codes(self, stored: StoredRows, *, warn: bool = True) -> None:
         """Set what is known after training: the last loss, and how much each code unit is used."""
-        self.loss_ = self.history_[(self.best_epoch_ or self.n_epochs_) - 1]["loss"]
+        self.loss_ = self.history_[(self.best_epoch_ or 0) - 1]["loss"]
         codes = sampled_codes(self._assembly, stored)
         self.code_usage_ = code_usage(codes)
         dead = np.flatnonzero(self.code_usage_ == 0)

@@ -62,9 +62,8 @@ def build_assembly(
         generator=generator,
     )
     if settings.sampler is not None and generator is not None:
-        with torch.no_grad():
-            for parameter in (parameter for parameter in network.parameters() if parameter.ndim > 1):
-                parameter.mul_(MACHINE_START)
+        assert isinstance(network, nn.Module)
+        weaken(network)
     counts = settings.loss.support == "counts"
     if mean is not None:
         network.start_at(mean.log1p() if counts else mean, settings.loss.inverse_link(mean))
@@ -72,6 +71,13 @@ def build_assembly(
         assert isinstance(network, nn.Module)
         network.add_module("encoder", nn.Sequential(Logarithms(), network.encoder))
     return Assembly(network, bottleneck, settings.loss.parameters(math.prod(input_shape)))
+
+
+@torch.no_grad()
+def weaken(network: nn.Module) -> None:
+    """Make weights as small as Boltzmann machines start from."""
+    for parameter in network.parameters():
+        parameter.mul_(MACHINE_START)
 
 
 def store_rows(rows: Rows, scaling: Scaling) -> StoredRows:

@@ -49,6 +49,7 @@ class ClosedForm:
             isinstance(loss, ClosedFormLoss)
             and isinstance(network, DenseNetwork)
             and isinstance(bottleneck, PlainBottleneck)
+            and hasattr(network.decoder[-1], "bias")
             and (penalty is None or isinstance(penalty, ValuePenalty))
         ):
             return None

@@ -6,8 +6,10 @@ from typing import Protocol
 
 from isthmus._checks import wrong_parameter
 from isthmus.bottlenecks import Bottleneck
-from isthmus.networks import Architecture
+from isthmus.errors import InvalidParameterError
+from isthmus.networks import Architecture, Dense, units_with
 from isthmus.objectives import Contractive, Noise, Penalty, ReconstructionLoss
+from isthmus.training import Initialization, PrincipalComponents, Random, StackedMachines
 
 
 class Combination(Protocol):
@@ -54,6 +56,21 @@ class Combination(Protocol):
         ...
 
     @property
+    def n_components(self) -> int:
+        """Width of the code."""
+        ...
+
+    @property
+    def activation(self) -> str:
+        """Activation of the hidden layers."""
+        ...
+
+    @property
+    def initialization(self) -> Initialization:
+        """What the weights start from."""
+        ...
+
+    @property
     def compile(self) -> bool | str:
         """What is compiled."""
         ...
@@ -88,6 +105,8 @@ def refuse_nonsense(parts: Combination, owner: str) -> None:
         raise wrong_parameter(owner, "code_activation", wanted, parts.code_activation)
     if penalty is not None:
         _refuse_penalty(parts, penalty, owner)
+    if not isinstance(parts.initialization, Random):
+        _refuse_initialization(parts, parts.initialization, owner)
     if noise is not None and noise.unit_interval and parts.loss.support != "unit":
         raise wrong_parameter(
             owner,
@@ -113,3 +132,39 @@ def _refuse_penalty(parts: Combination, penalty: Penalty, owner: str) -> None:
     if isinstance(penalty, Contractive) and parts.compile is True:
         wanted = "'auto' or False with penalty='contractive', which torch.compile cannot differentiate twice"
         raise wrong_parameter(owner, "compile", wanted, parts.compile)
+
+
+def _refuse_initialization(parts: Combination, initialization: Initialization, owner: str) -> None:
+    """Raise where the network cannot start from what it is asked to."""
+    name = initialization.name
+
+    def refuse(parameter: str, wanted: str, got: object, advice: str = "") -> InvalidParameterError:
+        return wrong_parameter(owner, parameter, f"{wanted} with initialization={name!r}", got, advice)
+
+    if not isinstance(parts.network, Dense):
+        raise refuse("network", "'dense'", parts.network.name)
+    if not parts.bottleneck.can_be_tied:
+        raise refuse("bottleneck", "one that has as many features as components", parts.bottleneck.name)
+    if parts.loss.support == "counts":
+        raise refuse("loss", "one that is not for counts", parts.loss.name)
+    if isinstance(initialization, PrincipalComponents):
+        if parts.tied:
+            raise refuse("tied", "False", parts.tied)
+        if parts.bottleneck.name != "plain":
+            raise refuse("bottleneck", "'plain'", parts.bottleneck.name)
+        if parts.code_activation != "identity":
+            raise refuse("code_activation", "'identity'", parts.code_activation)
+        narrow = [width for width in parts.hidden_layers if width < 2 * parts.n_components]
+        if narrow:
+            advice = "A component takes two units of each, one for each sign."
+            raise refuse(
+                "hidden_layers", f"at least {2 * parts.n_components} wide", parts.hidden_layers, advice
+            )
+    if isinstance(initialization, StackedMachines):
+        activations = {"code_activation": parts.code_activation}
+        if parts.hidden_layers:
+            activations["activation"] = parts.activation
+        for parameter, activation in activations.items():
+            if units_with(activation) is None:
+                wanted = "'sigmoid', 'identity', 'relu', 'softplus' or 'truncated_normal'"
+                raise refuse(parameter, wanted, activation, "Units of no other kind have an energy here.")

@@ -9,29 +9,25 @@ import torch
 from torch import Tensor, nn
 
 from isthmus._random import FLIPS, GIBBS, integers
-from isthmus.bottlenecks import PlainBottleneck
 from isthmus.estimators._assembly import Assembly
 from isthmus.estimators._objectives import Preparation, encoding_of, untouched
-from isthmus.networks import ACTIVATIONS, UNITS, BoltzmannMachine, DenseNetwork
+from isthmus.estimators._settings import Settings, units_of
+from isthmus.networks import BoltzmannMachine, DenseNetwork
 from isthmus.networks.backpropagation import Place
-from isthmus.objectives import Penalty, ReconstructionLoss
+from isthmus.objectives import Penalty
 from isthmus.training import Batch, Chains, FlatParameters
 
 #: Share of a batch in the running means of a centred machine.
 PACE = 0.05
 
 
-def machine_of(assembly: Assembly, loss: ReconstructionLoss) -> BoltzmannMachine:
+def machine_of(assembly: Assembly, settings: Settings) -> BoltzmannMachine:
     """Return the Boltzmann machine that a tied single-layer autoencoder is; it shares its weights."""
-    network, bottleneck = assembly.network, assembly.bottleneck
+    network = assembly.network
     assert isinstance(network, DenseNetwork)
-    assert isinstance(bottleneck, PlainBottleneck)
     (encoder,), (decoder,) = network.encoder, network.decoder
-    visible = "bernoulli" if loss.support == "unit" else "gaussian"
-    hidden = next(
-        units for units in UNITS.values() if type(bottleneck.activation) is ACTIVATIONS[units.activation]
-    )
-    return BoltzmannMachine(encoder.weight, encoder.bias, decoder.bias, UNITS[visible], hidden)  # type: ignore[arg-type]
+    visible, hidden = units_of(settings.loss, settings.code_activation)
+    return BoltzmannMachine(encoder.weight, encoder.bias, decoder.bias, visible, hidden)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -44,19 +40,19 @@ class MachineObjective:
 
     Parameters
     ----------
-    loss : ReconstructionLoss
-        By which a machine with Gaussian units is judged.
+    settings : Settings
+        What the units are; and the loss by which a machine with Gaussian ones is judged.
     prepare : callable
         Noise.
     """
 
-    loss: ReconstructionLoss
+    settings: Settings
     prepare: Preparation = untouched
 
     def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Return ``"loss"``, a mean over the rows."""
         assert isinstance(network, Assembly)
-        machine, rows = machine_of(network, self.loss), self.prepare(batch)[0]
+        machine, rows = machine_of(network, self.settings), self.prepare(batch)[0]
         return {"loss": self.measured(machine, rows, machine.hidden_inputs(rows), batch.keys)}
 
     def measured(self, machine: BoltzmannMachine, rows: Tensor, inputs: Tensor, keys: Tensor) -> Tensor:
@@ -66,7 +62,7 @@ class MachineObjective:
             chosen = integers(keys, (1,), n_visible, FLIPS)[:, 0]
             return -n_visible * machine.log_conditional(rows, inputs, chosen).float().mean()
         copies = machine.visible_inputs(machine.hidden.mean(inputs))
-        return self.loss.per_row(copies.float(), rows.float(), {}, gaps=False).mean()
+        return self.settings.loss.per_row(copies.float(), rows.float(), {}, gaps=False).mean()
 
 
 class LikelihoodGradient:
@@ -111,7 +107,7 @@ class LikelihoodGradient:
     ) -> None:
         self.assembly, self.objective, self.chains, self.memory = assembly, objective, chains, memory
         self.centred, self.weight_decay, self.penalty = centred, weight_decay, penalty
-        own = machine_of(assembly, objective.loss)
+        own = machine_of(assembly, objective.settings)
         pairs = map(Place, memory.values, memory.gradients)
         places: dict[Tensor, Place] = dict(zip(memory.parameters, pairs, strict=True))
         parts = [places[part] for part in (own.weights, own.hidden_bias, own.visible_bias)]

@@ -86,6 +86,25 @@ def sampled_codes(assembly: Assembly, rows: StoredRows) -> NDArray[np.float32]:
     return np.asarray(codes.cpu().numpy())
 
 
+@torch.inference_mode()
+def outputs_of(module: nn.Module, rows: StoredRows) -> Tensor:
+    """Return what a module makes of scaled rows, in the host's memory."""
+    device = next(module.parameters()).device
+    return torch.cat([module(block.to(device)).cpu() for block in rows.blocks(BLOCK_ROWS)]).clone()
+
+
+@torch.inference_mode()
+def mean_loss(assembly: Assembly, loss: ReconstructionLoss, rows: StoredRows) -> float:
+    """Return the mean reconstruction loss of scaled rows."""
+    total = 0.0
+    for block in rows.blocks(BLOCK_ROWS):
+        scaled = block.to(assembly.device)
+        gaps = bool(scaled.isnan().any())
+        losses = loss.per_row(assembly(scaled)[0], scaled, assembly.learnt(), gaps=gaps)
+        total += float(losses.sum(dtype=torch.float64))
+    return total / len(rows)
+
+
 def code_usage(codes: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return for each code unit the share of rows in which it is not zero; 0 if it never changes."""
     low, high = codes.min(axis=0), codes.max(axis=0)

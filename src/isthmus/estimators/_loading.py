@@ -30,6 +30,7 @@ from isthmus.estimators.autoencoder import (
     MaskedAutoencoder,
     SparseAutoencoder,
 )
+from isthmus.estimators.belief import DeepBeliefNetwork
 from isthmus.estimators.boltzmann import RestrictedBoltzmannMachine
 from isthmus.estimators.quantized import VectorQuantizedAutoencoder
 from isthmus.estimators.sequences import SequenceAutoencoder
@@ -51,6 +52,7 @@ ESTIMATORS: Mapping[str, type[BaseAutoencoder]] = {
         MaskedAutoencoder,
         SequenceAutoencoder,
         RestrictedBoltzmannMachine,
+        DeepBeliefNetwork,
     )
 }
 
@@ -155,10 +157,12 @@ def _rebuild(
     if config["feature_names"] is not None:
         model.feature_names_in_ = np.asarray(config["feature_names"], dtype=object)
     model.history_ = [{str(key): value for key, value in row.items()} for row in config["history"]]
-    model.n_epochs_ = len(model.history_)
+    model.n_epochs_ = int(model.history_[-1]["epoch"])
+    # not in files of before there was any
+    model.pretraining_history_ = [dict(row) for row in config.get("pretraining_history", [])]
     model.best_epoch_ = config["best_epoch"]
     model.engine_ = dict(config.get("engine", {}))  # not in files of before it was known
-    model.loss_ = model.history_[(model.best_epoch_ or model.n_epochs_) - 1]["loss"]
+    model.loss_ = model.history_[(model.best_epoch_ or 0) - 1]["loss"]
     model.code_usage_ = np.asarray(config["code_usage"], dtype=np.float64)
     return model
 

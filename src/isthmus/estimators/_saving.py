@@ -27,6 +27,7 @@ class Fitted(Protocol):
     input_shape_: tuple[int, ...]
     code_usage_: NDArray[np.float64]
     history_: list[dict[str, float]]
+    pretraining_history_: list[dict[str, float]]
     best_epoch_: int | None
     engine_: dict[str, Any]
     encoder_: Encoder
@@ -50,6 +51,7 @@ def save(model: Fitted, folder: Path, *, overwrite: bool) -> None:
         "feature_names": None if names is None else [str(name) for name in names],
         "code_usage": model.code_usage_.tolist(),
         "history": model.history_,
+        "pretraining_history": model.pretraining_history_,
         "best_epoch": model.best_epoch_,
         "engine": model.engine_,
     }

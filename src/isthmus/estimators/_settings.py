@@ -23,9 +23,21 @@ from isthmus._specification import Part, Specification, resolve
 from isthmus.bottlenecks import BOTTLENECKS, Bottleneck, Plain
 from isthmus.errors import InvalidTypeError
 from isthmus.estimators._combinations import refuse_nonsense
-from isthmus.networks import ACTIVATIONS, NETWORKS, Architecture, Dense, Modules
+from isthmus.networks import ACTIVATIONS, NETWORKS, UNITS, Architecture, Dense, Modules, Units, units_with
 from isthmus.objectives import LOSSES, NOISES, PENALTIES, Noise, Penalty, ReconstructionLoss
-from isthmus.training import OPTIMIZERS, SAMPLERS, SCHEDULES, Callback, Optimizer, Sampler, Schedule
+from isthmus.training import (
+    INITIALIZATIONS,
+    OPTIMIZERS,
+    SAMPLERS,
+    SCHEDULES,
+    Callback,
+    Initialization,
+    Optimizer,
+    PrincipalComponents,
+    Random,
+    Sampler,
+    Schedule,
+)
 
 #: The parameters that are parts, and the parts that fit.
 PARTS: Mapping[str, Mapping[str, type[Specification]]] = {
@@ -37,6 +49,7 @@ PARTS: Mapping[str, Mapping[str, type[Specification]]] = {
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
     "sampler": SAMPLERS,
+    "initialization": INITIALIZATIONS,
 }
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -80,6 +93,7 @@ class Settings:
     noise: Noise | None = None
     sampler: Sampler | None = None
     centred: bool = False
+    initialization: Initialization = Random()  # noqa: RUF009
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON can hold them."""
@@ -138,6 +152,7 @@ def settings_for(
         loss = resolve("bce" if unit_interval else likely, LOSSES, parameter="loss", owner=owner)
     else:
         loss = part("loss", LOSSES)
+    initialization = part("initialization", INITIALIZATIONS)
     optimizer = part("optimizer", OPTIMIZERS)
     batch_size = (
         auto_batch_size(n_rows) if parameters["batch_size"] == "auto" else integer("batch_size", minimum=1)
@@ -160,13 +175,15 @@ def settings_for(
         # the notebook's case
         rectified=isinstance(network, Dense)
         and not hidden_layers
+        and not isinstance(initialization, PrincipalComponents)
         and loss.support == "unit"
         and n_features >= RELU_FEATURES_PER_UNIT * n_components,
     )
     if parameters["learning_rate"] != "auto":
         learning_rate = number("learning_rate", minimum=0, open_minimum=True)
     elif sampler is not None:
-        learning_rate = optimizer.likelihood_rate((loss.support != "unit") + (code_activation != "sigmoid"))
+        visible, hidden = units_of(loss, code_activation)
+        learning_rate = optimizer.likelihood_rate(visible.rate * hidden.rate)
     else:
         depth = network.depth(hidden_layers)
         suggested = optimizer.learning_rate(n_features, depth, bounded=loss.bounded)
@@ -202,6 +219,7 @@ def settings_for(
         noise=noise,
         sampler=sampler,
         centred=check_flag(parameters.get("centred", False), parameter="centred", owner=owner),
+        initialization=initialization,
     )
     refuse_nonsense(settings, owner)
     return settings
@@ -267,6 +285,14 @@ def _code_activation(
         return check_choice(value, choices, parameter="code_activation", owner=owner)
     wanted = bottleneck.code_activation or (penalty and penalty.code_activation)
     return wanted or ("relu" if rectified else "identity")
+
+
+def units_of(loss: ReconstructionLoss, code_activation: str) -> tuple[Units, Units]:
+    """Return the visible and the hidden units of the Boltzmann machine with this loss and activation."""
+    visible = "bernoulli" if loss.support == "unit" else "gaussian"
+    hidden = units_with(code_activation)
+    assert hidden is not None
+    return UNITS[visible], hidden
 
 
 def _schedule(value: object, owner: str) -> Schedule:

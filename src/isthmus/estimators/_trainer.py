@@ -142,7 +142,7 @@ class Trainer:
             prepare = self._corruption(settings.noise, rows)
         gaps = settings.network.sees_gaps and bool(rows.values.isnan().any())
         if settings.sampler is not None:
-            return MachineObjective(settings.loss, prepare)
+            return MachineObjective(settings, prepare)
         bottleneck = self.assembly.bottleneck
         if isinstance(bottleneck, GaussianBottleneck) and bottleneck.description.bound != "elbo":
             doubly = bottleneck.description.bound == "dreg"

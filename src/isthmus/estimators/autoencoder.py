@@ -68,6 +68,11 @@ class Autoencoder(BaseAutoencoder):
         to [0, 1]; 255 for unsigned bytes). ``"auto"`` leaves data in [0, 1]
         alone, takes "sequence" for recurrent networks, "range" for images and unsigned bytes, and
         "standard" for everything else.
+    initialization : str or part, default="random"
+        What the weights start from: "random"; "pca", the principal components, below which training then
+        never falls; "stacked", layers trained one by one as (with noise, denoising) autoencoders; "rbm",
+        layers trained one by one as Boltzmann machines; or a part such as ``Stacked(epochs=20)`` of
+        :mod:`isthmus.training`. All but the first need ``network="dense"``.
     optimizer : str or part, default="adam"
         "adam", "adamw", "sgd", "rmsprop", "adagrad", "adadelta", or a part such as
         ``SGD(momentum=0.5)``. Adadelta's rate of 1.0 means 1.0, unlike in Keras 3.
@@ -115,6 +120,8 @@ class Autoencoder(BaseAutoencoder):
     history_ : list of dict
         One row an epoch: ``epoch``, ``loss`` and its terms, ``validation_loss`` and its terms,
         ``learning_rate``, ``seconds`` of the training pass.
+    pretraining_history_ : list of dict
+        The same for each ``layer`` that was trained before the whole, where the initialization asks for it.
     n_epochs_ : int
         Epochs trained.
     best_epoch_ : int or None

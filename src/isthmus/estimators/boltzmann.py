@@ -34,7 +34,7 @@ from isthmus.networks import (
 LOSS_OF_VISIBLE = {"auto": "auto", "bernoulli": "bce", "gaussian": "mse"}
 
 #: Every parameter of an autoencoder with its default: what a machine has no parameter for.
-_DEFAULTS = {
+DEFAULTS = {
     name: parameter.default for name, parameter in inspect.signature(BaseAutoencoder).parameters.items()
 }
 
@@ -75,7 +75,7 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
         ``SGD(momentum=0.9)``, or another one.
     learning_rate : float or "auto", default="auto"
         Peak learning rate, of a gradient of the mean log-likelihood of a row.
-    schedule : str or part, default="cosine"
+    schedule : str or part, default="one-cycle"
         As in :class:`Autoencoder`.
     gradient_clipping : float or None, default=None
         Largest norm of the gradient.
@@ -140,7 +140,7 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
         scale: str = "auto",
         optimizer: Any = "sgd",
         learning_rate: float | str = "auto",
-        schedule: Any = "cosine",
+        schedule: Any = "one-cycle",
         gradient_clipping: float | None = None,
         epochs: int | str = "auto",
         batch_size: int | str = "auto",
@@ -388,7 +388,7 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
             "loss": LOSS_OF_VISIBLE.get(self.visible, "auto"),
             "code_activation": "identity" if units is None else units.activation,
         }
-        return {**_DEFAULTS, **own, **fixed}
+        return {**DEFAULTS, **own, **fixed}
 
     def _set_up(self, X: Rows, given: ArrayLike, seed: int) -> Any:
         owner = type(self).__name__
@@ -398,7 +398,7 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
 
     def _machine(self, precision: torch.dtype = torch.float32) -> BoltzmannMachine:
         """Return the machine in some precision; it shares the weights in their own."""
-        return machine_of(in_precision(self._assembly, precision), self.settings_.loss)
+        return machine_of(in_precision(self._assembly, precision), self.settings_)
 
     def _array(self, part: Callable[[BoltzmannMachine], Tensor]) -> NDArray[Any]:
         if not hasattr(self, "_assembly"):

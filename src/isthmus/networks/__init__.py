@@ -16,7 +16,7 @@ from isthmus.networks.partition import (
 )
 from isthmus.networks.recurrent import Recurrent
 from isthmus.networks.transformer import Transformer
-from isthmus.networks.units import UNITS, Units
+from isthmus.networks.units import UNITS, Units, units_with
 
 #: The networks that have names. `Modules` has none: nothing in a text or a file stands for a module.
 NETWORKS = table(Dense, Convolutional, Recurrent, Transformer)
@@ -42,4 +42,5 @@ __all__ = [
     "can_be_counted",
     "exact_log_partition",
     "log_pseudo_likelihood",
+    "units_with",
 ]

@@ -104,6 +104,14 @@ class DenseNetwork(nn.Module):
         self.encoder = stack(going_in, activation)
         self.decoder = stack(going_out, activation)
 
+    @classmethod
+    def of(cls, encoder: nn.Sequential, decoder: nn.Sequential) -> DenseNetwork:
+        """Return the network that these layers are; they are shared, and not copied."""
+        network = cls.__new__(cls)
+        nn.Module.__init__(network)
+        network.encoder, network.decoder = encoder, decoder
+        return network
+
     @torch.no_grad()
     def start_at(self, mean: Tensor, pre_activations: Tensor) -> None:
         """Set the first biases so that the mean row gives zero, and the last so that zero gives it back.

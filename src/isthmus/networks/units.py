@@ -28,6 +28,12 @@ class Units(ABC):
     name: ClassVar[str]
     #: The activation that is their mean.
     activation: ClassVar[str]
+    #: Activations of networks that they may stand for.
+    kin: ClassVar[tuple[str, ...]] = ()
+    #: Whether their values are.
+    bounded: ClassVar[bool] = False
+    #: Share of the learning rate of binary units that a machine with these bears.
+    rate: ClassVar[float] = 1.0
 
     @abstractmethod
     def base(self, values: Tensor) -> Tensor:
@@ -51,6 +57,7 @@ class Bernoulli(Units):
 
     name = "bernoulli"
     activation = "sigmoid"
+    bounded = True
 
     def base(self, values: Tensor) -> Tensor:
         """Return 0."""
@@ -74,6 +81,7 @@ class Gaussian(Units):
 
     name = "gaussian"
     activation = "identity"
+    rate = 0.2
 
     def base(self, values: Tensor) -> Tensor:
         """Return half the square."""
@@ -103,6 +111,8 @@ class Rectified(Units):
 
     name = "rectified"
     activation = "truncated_normal"
+    kin = ("relu", "softplus")
+    rate = 0.04
 
     #: Below this input single precision cannot tell what is left of the distribution from nothing.
     LOWEST = -12.0
@@ -131,3 +141,10 @@ class Rectified(Units):
 
 #: The families by name.
 UNITS: Mapping[str, Units] = {units.name: units for units in (Bernoulli(), Gaussian(), Rectified())}
+
+
+def units_with(activation: str) -> Units | None:
+    """Return the units with this mean, or those that may stand for it; None where there are none."""
+    exact = (units for units in UNITS.values() if units.activation == activation)
+    near = (units for units in UNITS.values() if activation in units.kin)
+    return next(exact, None) or next(near, None)

@@ -49,6 +49,8 @@ class Noise(Specification):
     changes_target: ClassVar[bool] = False
     #: Whether it is for data between 0 and 1 alone.
     unit_interval: ClassVar[bool] = False
+    #: Whether it is for rows as they were given, and not for the codes of a layer.
+    for_rows_only: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, rows: Tensor, keys: Tensor, around: Surroundings) -> Tensor:
@@ -202,6 +204,7 @@ class Patches(Noise):
     share: float = 0.5
     size: int = 4
     name: ClassVar[str] = "patches"
+    for_rows_only: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         self._check_share(self.share)
@@ -231,6 +234,7 @@ class Binarization(Noise):
     """
 
     name: ClassVar[str] = "binarization"
+    for_rows_only: ClassVar[bool] = True
     changes_target: ClassVar[bool] = True
     unit_interval: ClassVar[bool] = True
 

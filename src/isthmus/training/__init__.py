@@ -25,11 +25,20 @@ from isthmus.training.optimizers import (
     Stepper,
 )
 from isthmus.training.parameters import FlatParameters
+from isthmus.training.pretraining import (
+    INITIALIZATIONS,
+    Initialization,
+    PrincipalComponents,
+    Random,
+    Stacked,
+    StackedMachines,
+)
 from isthmus.training.schedules import SCHEDULES, Constant, Cosine, OneCycle, ReduceOnPlateau, Schedule
 from isthmus.training.state import History, Model, TrainingState
 from isthmus.training.tracking import JsonLines, TensorBoard
 
 __all__ = [
+    "INITIALIZATIONS",
     "OPTIMIZERS",
     "SAMPLERS",
     "SCHEDULES",
@@ -52,6 +61,7 @@ __all__ = [
     "FlatParameters",
     "Gradient",
     "History",
+    "Initialization",
     "JsonLines",
     "Model",
     "Objective",
@@ -59,13 +69,17 @@ __all__ = [
     "Optimizer",
     "ParallelTempering",
     "PersistentContrastiveDivergence",
+    "PrincipalComponents",
     "ProgressBar",
     "RMSprop",
+    "Random",
     "Recorder",
     "ReduceOnPlateau",
     "ResidentBatches",
     "Sampler",
     "Schedule",
+    "Stacked",
+    "StackedMachines",
     "Stepper",
     "StoredRows",
     "StreamedBatches",

@@ -47,17 +47,15 @@ class Optimizer(Specification):
             Whether the reconstruction is bounded, as probabilities are.
         """
 
-    def likelihood_rate(self, n_unbounded: int) -> float:
-        """Return a good peak learning rate for a Boltzmann machine.
-
-        Its gradient is a difference of means, whatever the width of a row.
+    def likelihood_rate(self, share: float) -> float:
+        """Return a good peak learning rate for a Boltzmann machine, whose gradient is a difference of means.
 
         Parameters
         ----------
-        n_unbounded : int
-            How many of its two layers have units without bounds, which take a machine out of its depth.
+        share : float
+            What its units bear of the rate that suits binary ones.
         """
-        return self.learning_rate(1, 1, bounded=True) * (0.1, 0.03, 0.01)[n_unbounded]
+        return 0.5 * share * self.learning_rate(1, 1, bounded=True)
 
     def build(
         self,
@@ -199,9 +197,9 @@ class SGD(Optimizer):
         # Momentum adds up 1 / (1 - momentum) steps; at 0.9 the numerator is 1.
         return math.sqrt(10 * (1 - self.momentum)) / (n_features + 20) / math.sqrt(n_layers)
 
-    def likelihood_rate(self, n_unbounded: int) -> float:
+    def likelihood_rate(self, share: float) -> float:
         """Return 0.5 for binary units without momentum; less for what momentum adds up."""
-        return (1 - self.momentum) * (0.5, 0.05, 0.01)[n_unbounded]
+        return 0.5 * share * (1 - self.momentum)
 
     def _build(self, parameters: list[nn.Parameter], kernels: Kernels | None, **shared: Any) -> Stepper:
         nesterov = self.nesterov and self.momentum > 0

@@ -1,0 +1,136 @@
+"""A network that starts as principal component analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from torch import Tensor, nn
+
+from isthmus.estimators._assembly import Assembly
+from isthmus.estimators._settings import Settings
+from isthmus.networks import DenseNetwork, activation
+from isthmus.objectives import ReconstructionLoss
+from isthmus.training import StoredRows
+
+#: Activations with ``f(x) - f(-x)`` proportional to ``x``: a pair of units, one for each sign, is linear.
+LINEAR_IN_PAIRS = ("identity", "relu", "leaky_relu", "gelu", "silu", "softplus")
+
+#: Activations that are linear above zero: there a pair is, if biases keep it there.
+LINEAR_ABOVE_ZERO = ("elu", "selu")
+
+#: With any other activation a pair is nearly linear for inputs that reach no further than this.
+SMALL = 0.5
+
+#: Rows from which the way back is fitted where outputs go through a link, and the most steps it takes.
+FITTED_ROWS = 10_000
+FITTING_STEPS = 100
+
+
+def start_from_components(assembly: Assembly, settings: Settings, rows: StoredRows, seed: int) -> None:
+    """Set the weights so that codes are principal components, and the network makes of them what they stand for.
+
+    Where outputs go through a link, the way back is the best one from the components to its inputs,
+    which is logistic regression for probabilities.
+
+    Parameters
+    ----------
+    assembly : Assembly
+        A dense network, not tied, with the identity as the code's activation, and hidden layers at least
+        twice as wide as the code.
+    settings : Settings
+        Of it.
+    rows : StoredRows
+        The scaled training rows.
+    seed : int
+        For tables so large that the components are found by random projections.
+    """
+    network, device = assembly.network, assembly.device
+    assert isinstance(network, DenseNetwork)
+    values = torch.cat(list(rows.blocks(len(rows)))).numpy()
+    found = PCA(min(settings.n_components, *values.shape), random_state=seed % 2**32).fit(values)
+    components = np.zeros((settings.n_components, values.shape[1]), np.float32)
+    components[: len(found.components_)] = found.components_
+    into, mean = torch.from_numpy(components), torch.from_numpy(found.mean_.astype(np.float32))
+    sample = torch.from_numpy(values[:: max(len(values) // FITTED_ROWS, 1)])
+    codes = (sample - mean) @ into.t()
+    out, after = into.t(), mean
+    if settings.loss.support == "unit":
+        out, after = _fitted(settings.loss, codes, sample, mean)
+    reach = max(float(codes.abs().max()), 1e-6)
+    nothing, same = torch.zeros(len(into)), torch.eye(len(into))
+    with torch.no_grad():
+        for layers, maps in (
+            (network.encoder, (into, mean, same, nothing)),
+            (network.decoder, (same, nothing, out, after)),
+        ):
+            linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
+            _thread(linear, settings.activation, reach, *(part.to(device) for part in maps))
+
+
+def _thread(
+    layers: Sequence[nn.Linear],
+    name: str,
+    reach: float,
+    into: Tensor,
+    before: Tensor,
+    out: Tensor,
+    after: Tensor,
+) -> None:
+    """Let layers compute ``out @ into @ (inputs - before) + after``.
+
+    What ``into`` makes of the inputs runs through each hidden layer in pairs of units. The other units
+    keep their weights, and nothing listens to them yet.
+
+    Parameters
+    ----------
+    layers : sequence of torch.nn.Linear
+        With an activation between them.
+    name : str
+        Of the activation.
+    reach : float
+        How large what runs through gets.
+    into, before, out, after : Tensor of shape (n, inputs), (inputs,), (outputs, n) and (outputs,)
+        The maps.
+    """
+    first, last = layers[0], layers[-1]
+    if len(layers) == 1:
+        last.weight.copy_(out @ into)
+        last.bias.copy_(after - last.weight @ before)
+        return
+    n = len(into)
+    scale = 1.0 if name in LINEAR_IN_PAIRS + LINEAR_ABOVE_ZERO else SMALL / reach
+    lift = reach if name in LINEAR_ABOVE_ZERO else 0.0
+    up, down = activation(name)(lift + torch.tensor([scale, -scale]))
+    gain = float(up - down)
+    apart = torch.cat([torch.eye(n), -torch.eye(n)]).to(into.device) * scale
+    together = apart.t() / (scale * gain)
+    first.weight[: 2 * n] = apart @ into
+    first.bias[: 2 * n] = lift - first.weight[: 2 * n] @ before
+    for layer in layers[1:-1]:
+        layer.weight[: 2 * n] = 0
+        layer.weight[: 2 * n, : 2 * n] = apart @ together
+        layer.bias[: 2 * n] = lift
+    last.weight.zero_()
+    last.weight[:, : 2 * n] = out @ together
+    last.bias.copy_(after)
+
+
+def _fitted(loss: ReconstructionLoss, codes: Tensor, rows: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+    """Return weights and bias of the linear way from codes to pre-activations with the least loss."""
+    out = torch.zeros(rows.shape[1], codes.shape[1], requires_grad=True)
+    after = loss.inverse_link(mean).clone().requires_grad_()
+    spread = codes.std(0).clamp_min(1e-6)  # codes of equal spread make the search shorter
+    optimizer = torch.optim.LBFGS([out, after], max_iter=FITTING_STEPS, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        value = loss.per_row((codes / spread) @ out.t() + after, rows).mean()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    with torch.enable_grad():
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
+    return (out / spread).detach(), after.detach()
