@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -96,6 +97,37 @@ def integers(keys: Tensor, shape: Sequence[int], below: int, stream: int) -> Ten
     """Return int64 numbers from 0 to ``below - 1``; the other parameters are as in `uniform`."""
     hashed = _hashed(keys, math.prod(shape), stream)
     return ((hashed >> 11) & (2**53 - 1)).remainder_(below).view(len(keys), *shape)
+
+
+class BinarySampler(Protocol):
+    """What does the same as `binary` in one pass over memory."""
+
+    def binary_units(
+        self, inputs: Tensor, keys: Tensor, stream: int, golden: int, bits: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return probabilities and draws of float32 inputs."""
+        ...
+
+
+def binary(
+    inputs: Tensor, keys: Tensor, stream: int, compiled: BinarySampler | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the probabilities of binary units, and zeros and ones drawn by them.
+
+    Parameters
+    ----------
+    inputs : Tensor of shape (n, units)
+        The logits of the probabilities.
+    keys, stream
+        As in `uniform`.
+    compiled : BinarySampler, optional
+        For inputs in the CPU's memory.
+    """
+    if compiled is not None and inputs.dtype == torch.float32 and inputs.ndim == 2:
+        contiguous = inputs.contiguous(), keys.contiguous()
+        return compiled.binary_units(*contiguous, _wrapped(stream * _FIRST), _GOLDEN, _BITS)
+    probabilities = inputs.sigmoid()
+    return probabilities, (uniform(keys, inputs.shape[1:], stream) < probabilities).to(inputs.dtype)
 
 
 def _uniform_pair(keys: Tensor, n: int, stream: int) -> tuple[Tensor, Tensor]:

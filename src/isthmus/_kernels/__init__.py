@@ -40,6 +40,7 @@ _SIGNATURES = {
     "cross_entropy_bf16": (*[_POINTER] * 3, _SIZE, _SIZE, _FLOAT, _POINTER, _POINTER, _INT),
     "gather_rows": (_POINTER, _POINTER, _SIZE, _SIZE, _POINTER, _INT),
     "gather_bytes": (_POINTER, _POINTER, _SIZE, _SIZE, _FLOAT, _POINTER, _INT),
+    "binary_units": (*[_POINTER] * 2, *[_SIZE] * 4, _INT, *[_POINTER] * 2, _INT),
     "adam": (*[_POINTER] * 4, _SIZE, *[_FLOAT] * 7, _INT),
 }
 
@@ -111,6 +112,27 @@ class Kernels:
         """Take a step of Adam; the settings are those of ``adam`` in ``kernels.c``, in its order."""
         addresses = (tensor.data_ptr() for tensor in (weights, gradient, mean, square))
         self._library.adam(*addresses, weights.numel(), *settings, self._threads())
+
+    def binary_units(
+        self, inputs: Tensor, keys: Tensor, stream: int, golden: int, bits: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return the probabilities of binary units with these inputs, float32, and draws of them.
+
+        Keys and ``stream`` are mixed, by SplitMix64 with the increment ``golden``, to numbers of ``bits`` bits.
+        """
+        probabilities, draws = torch.empty_like(inputs), torch.empty_like(inputs)
+        self._library.binary_units(
+            inputs.data_ptr(),
+            keys.data_ptr(),
+            *inputs.shape,
+            stream,
+            golden,
+            bits,
+            probabilities.data_ptr(),
+            draws.data_ptr(),
+            self._threads(),
+        )
+        return probabilities, draws
 
     def _threads(self) -> int:
         return torch.get_num_threads() if self._threaded else 1

@@ -201,3 +201,43 @@ void adam(float *restrict weights, const float *restrict gradient, float *restri
     restore_tiny(mode);
   }
 }
+
+/* SplitMix64's output for a state. */
+static inline uint64_t mixed(uint64_t value) {
+  value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9u;
+  value = (value ^ (value >> 27)) * 0x94D049BB133111EBu;
+  return value ^ (value >> 31);
+}
+
+static inline float probability(float input) {
+  float small = exp_negative(-fabsf(input));
+  return (input >= 0.0f ? 1.0f : small) / (1.0f + small);
+}
+
+/* The probabilities of binary units, and their draws: a unit is on where a number hashed from the row's key
+   is below. Each hash makes two numbers, of `bits` bits: the first half of the units has its upper ones. */
+void binary_units(const float *inputs, const int64_t *keys, int64_t rows, int64_t width, int64_t stream,
+                  int64_t golden, int bits, float *probabilities, float *draws, int threads) {
+  int64_t half = (width + 1) / 2;
+  uint64_t mask = ((uint64_t)1 << bits) - 1;
+  float step = 1.0f / (float)((uint64_t)1 << bits);
+#pragma omp parallel for schedule(static) num_threads(threads)
+  for (int64_t row = 0; row < rows; row++) {
+    uint64_t start = mixed((uint64_t)keys[row] + (uint64_t)stream);
+    const float *input = inputs + row * width;
+    float *chance = probabilities + row * width, *draw = draws + row * width;
+    for (int64_t at = 0; at < width; at++) chance[at] = probability(input[at]);
+#pragma omp simd
+    for (int64_t at = 0; at < half; at++) {
+      uint64_t hash = mixed(start + (uint64_t)(at + 1) * (uint64_t)golden);
+      int32_t upper = (int32_t)(hash >> (64 - bits));
+      draw[at] = ((float)upper + 0.5f) * step < chance[at] ? 1.0f : 0.0f;
+    }
+#pragma omp simd
+    for (int64_t at = half; at < width; at++) {
+      uint64_t hash = mixed(start + (uint64_t)(at - half + 1) * (uint64_t)golden);
+      int32_t middle = (int32_t)((hash >> (64 - 2 * bits)) & mask);
+      draw[at] = ((float)middle + 0.5f) * step < chance[at] ? 1.0f : 0.0f;
+    }
+  }
+}

@@ -123,8 +123,7 @@ class LikelihoodGradient:
         machine, rows = self.machine, self.objective.prepare(batch)[0]
         inputs = machine.hidden_inputs(rows)
         terms = {"loss": self.objective.measured(machine, rows, inputs, batch.keys)}
-        hidden = machine.hidden.mean(inputs)
-        drawn = machine.hidden.sample(inputs, batch.keys, GIBBS)
+        hidden, drawn = machine.hidden.mean_and_sample(inputs, batch.keys, GIBBS)
         states = self.chains(machine, Batch(rows, batch.keys), drawn)
         answers = machine.hidden.mean(machine.hidden_inputs(states))
 

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from isthmus._random import normal, uniform
+from isthmus._kernels import load_kernels
+from isthmus._random import binary, normal, uniform
 from isthmus.networks.activations import truncated_normal_mean
 
 _LOG_ROOT_TWO_PI = 0.5 * math.log(2 * math.pi)
@@ -51,6 +52,10 @@ class Units(ABC):
     def sample(self, inputs: Tensor, keys: Tensor, stream: int) -> Tensor:
         """Draw values for inputs of shape (n, units), by keys of shape (n,)."""
 
+    def mean_and_sample(self, inputs: Tensor, keys: Tensor, stream: int) -> tuple[Tensor, Tensor]:
+        """Return the expected values, and draw."""
+        return self.mean(inputs), self.sample(inputs, keys, stream)
+
 
 class Bernoulli(Units):
     """Units that are on, 1, or off, 0."""
@@ -73,7 +78,11 @@ class Bernoulli(Units):
 
     def sample(self, inputs: Tensor, keys: Tensor, stream: int) -> Tensor:
         """Draw zeros and ones."""
-        return (uniform(keys, inputs.shape[1:], stream) < inputs.sigmoid()).to(inputs.dtype)
+        return self.mean_and_sample(inputs, keys, stream)[1]
+
+    def mean_and_sample(self, inputs: Tensor, keys: Tensor, stream: int) -> tuple[Tensor, Tensor]:
+        """Return the probabilities of being on, and draw."""
+        return binary(inputs, keys, stream, load_kernels() if inputs.is_cpu else None)
 
 
 class Gaussian(Units):
