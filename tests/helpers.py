@@ -11,9 +11,11 @@ from isthmus import (
     Autoencoder,
     ContractiveAutoencoder,
     ConvolutionalAutoencoder,
+    DeepBeliefNetwork,
     DenoisingAutoencoder,
     KSparseAutoencoder,
     MaskedAutoencoder,
+    RestrictedBoltzmannMachine,
     SequenceAutoencoder,
     SparseAutoencoder,
     VariationalAutoencoder,
@@ -35,6 +37,8 @@ ESTIMATORS = [
     VectorQuantizedAutoencoder,
     MaskedAutoencoder,
     SequenceAutoencoder,
+    RestrictedBoltzmannMachine,
+    DeepBeliefNetwork,
 ]
 
 NETWORKS = [
@@ -114,6 +118,20 @@ SCHEDULES = [
     training.ReduceOnPlateau(patience=2),
 ]
 
+SAMPLERS = [
+    training.ContrastiveDivergence(),
+    training.ContrastiveDivergence(n_steps=3),
+    training.PersistentContrastiveDivergence(n_chains=50),
+    training.ParallelTempering(n_chains=20, n_temperatures=4),
+]
+
+INITIALIZATIONS = [
+    training.Random(),
+    training.PrincipalComponents(),
+    training.Stacked(epochs=3),
+    training.StackedMachines(epochs=3),
+]
+
 ACTIVATIONS = list(networks.ACTIVATIONS)
 
 #: Estimators as users set them up, each with another combination of parts.
@@ -146,6 +164,18 @@ CONFIGURATIONS = {
     "finite": VectorQuantizedAutoencoder(8, bottleneck="fsq:levels=(5,4)"),
     "masked": MaskedAutoencoder(6, network="transformer:tokens=patches,patch_size=2,width=16,n_heads=2"),
     "sequence": SequenceAutoencoder(6, network="recurrent:width=24,n_features=8"),
+    "machine": RestrictedBoltzmannMachine(20, penalty="kl:target=0.2", weight_decay=1e-4),
+    "tempered machine": RestrictedBoltzmannMachine(
+        12, hidden="gaussian", sampler="pt:n_temperatures=4,n_chains=20", centred=False, optimizer="adam"
+    ),
+    "Gaussian machine": RestrictedBoltzmannMachine(20, visible="gaussian", scale="standard", sampler="pcd"),
+    "rectified machine": RestrictedBoltzmannMachine(20, hidden="rectified"),
+    "belief": DeepBeliefNetwork(12, hidden_layers=(30,), sampler="cd:n_steps=2"),
+    "components first": Autoencoder(6, hidden_layers=(20,), initialization="pca", activation="silu"),
+    "stacked denoising": DenoisingAutoencoder(6, hidden_layers=(20,), initialization="stacked:epochs=2"),
+    "machines first": Autoencoder(
+        6, hidden_layers=(20,), activation="sigmoid", initialization="rbm:epochs=2,sampler=pcd"
+    ),
 }
 
 
@@ -156,6 +186,15 @@ OF_IMAGES = (ConvolutionalAutoencoder, MaskedAutoencoder, SequenceAutoencoder)
 def as_given(estimator, digits):
     """Return digits in the shape that suits an estimator: as images, or flat."""
     return digits.reshape(-1, 8, 8) if estimator in OF_IMAGES else digits
+
+
+#: Models of density with binary hidden units, which reconstruct by the way.
+MACHINES = (RestrictedBoltzmannMachine, DeepBeliefNetwork)
+
+
+def linear(estimator):
+    """Return the parameters for a code without an activation, where an estimator leaves the choice."""
+    return {} if estimator in MACHINES else {"code_activation": "identity"}
 
 
 def by_name(part):

@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse
 import torch
 
-from helpers import ESTIMATORS, assert_same_weights, by_name
+from helpers import ESTIMATORS, assert_same_weights, by_name, linear
 from isthmus import Autoencoder, SparseAutoencoder
 from isthmus.errors import DataError, InvalidParameterError, InvalidTypeError, IsthmusError
 from isthmus.estimators._settings import auto_batch_size, auto_epochs
@@ -140,7 +140,7 @@ def test_sparse_matrices_are_refused_with_advice(estimator, rows):
 
 @family
 def test_another_width_is_refused(estimator, rows):
-    model = estimator(2, epochs=1, random_state=0, code_activation="identity").fit(rows)
+    model = estimator(2, epochs=1, random_state=0, **linear(estimator)).fit(rows)
     message = f"X has 4 features, but {estimator.__name__} is expecting 5 features as input"
     for method in (model.transform, model.reconstruct, model.score, model.score_samples, model.partial_fit):
         with pytest.raises(ValueError, match=message):
@@ -203,6 +203,11 @@ BAD_PARAMETERS = {
         ((8.5,), "an integer of at least 1"),
     ],
     "activation": [("rulu", "Did you mean 'relu'"), (None, "one of 'identity', 'relu'")],
+    "initialization": [
+        ("rmb", "Did you mean 'rbm'"),
+        (3, "one of 'random', 'pca', 'stacked', 'rbm'"),
+        ("stacked:epochs=0", "setting|'epochs' parameter of Stacked must be an integer of at least 1"),
+    ],
     "code_activation": [("sigmiod", "Did you mean 'sigmoid'"), (3, "one of 'auto', 'identity'")],
     "network": [
         ("convolutionel", "Did you mean 'convolutional'"),

@@ -8,7 +8,7 @@ from scipy.linalg import subspace_angles
 from sklearn.datasets import load_breast_cancer
 from sklearn.decomposition import PCA
 
-from helpers import ESTIMATORS, as_given, by_name, sse
+from helpers import ESTIMATORS, MACHINES, as_given, by_name, sse
 from isthmus import Autoencoder, SparseAutoencoder, metrics
 from isthmus.data import load_mnist
 from isthmus.errors import DataError, DeadCodeWarning, DivergenceError
@@ -81,8 +81,9 @@ def test_every_estimator_learns_by_its_defaults(estimator, digits, device):
     model = estimator(16, random_state=0, epochs=40, device=device).fit(train)
     twin = estimator(16, random_state=0, epochs=1, learning_rate=1e-12, device=device).fit(train)
     error = sse(test, model.reconstruct(test))
-    assert error < 0.5 * sse(test, train.mean(0))
-    assert error < 0.5 * sse(test, twin.reconstruct(test))
+    bar = 0.7 if estimator in MACHINES else 0.5  # 16 bits, and not after reconstructions
+    assert error < bar * sse(test, train.mean(0))
+    assert error < bar * sse(test, twin.reconstruct(test))
     assert model.score(test) == pytest.approx(1 - error / sse(test, test.mean(0)))
     assert model.score_samples(test).mean() > twin.score_samples(test).mean()
     assert model.history_[-1]["loss"] < 0.9 * model.history_[0]["loss"]

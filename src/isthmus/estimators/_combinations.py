@@ -9,7 +9,7 @@ from isthmus.bottlenecks import Bottleneck
 from isthmus.errors import InvalidParameterError
 from isthmus.networks import Architecture, Dense, units_with
 from isthmus.objectives import Contractive, Noise, Penalty, ReconstructionLoss
-from isthmus.training import Initialization, PrincipalComponents, Random, StackedMachines
+from isthmus.training import Initialization, PrincipalComponents, Random, Sampler, StackedMachines
 
 
 class Combination(Protocol):
@@ -71,6 +71,11 @@ class Combination(Protocol):
         ...
 
     @property
+    def sampler(self) -> Sampler | None:
+        """Where a Boltzmann machine's own states come from; none for anything else."""
+        ...
+
+    @property
     def compile(self) -> bool | str:
         """What is compiled."""
         ...
@@ -105,6 +110,10 @@ def refuse_nonsense(parts: Combination, owner: str) -> None:
         raise wrong_parameter(owner, "code_activation", wanted, parts.code_activation)
     if penalty is not None:
         _refuse_penalty(parts, penalty, owner)
+    if parts.sampler is not None and parts.compile is True:
+        raise wrong_parameter(
+            owner, "compile", "'auto' or False, since what draws has no graph", parts.compile
+        )
     if not isinstance(parts.initialization, Random):
         _refuse_initialization(parts, parts.initialization, owner)
     if noise is not None and noise.unit_interval and parts.loss.support != "unit":

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from isthmus._random import FLIPS, GIBBS, integers
+from isthmus._random import FLIPS, GIBBS, BinarySampler, integers
 from isthmus.estimators._assembly import Assembly
 from isthmus.estimators._objectives import Preparation, encoding_of, untouched
 from isthmus.estimators._settings import Settings, units_of
@@ -87,6 +87,8 @@ class LikelihoodGradient:
         What of the weights, but not of the biases, is added.
     penalty : Penalty, optional
         What else is.
+    compiled : BinarySampler, optional
+        What draws binary units fast.
 
     References
     ----------
@@ -104,6 +106,7 @@ class LikelihoodGradient:
         centred: bool,
         weight_decay: float = 0.0,
         penalty: Penalty | None = None,
+        compiled: BinarySampler | None = None,
     ) -> None:
         self.assembly, self.objective, self.chains, self.memory = assembly, objective, chains, memory
         self.centred, self.weight_decay, self.penalty = centred, weight_decay, penalty
@@ -112,7 +115,13 @@ class LikelihoodGradient:
         places: dict[Tensor, Place] = dict(zip(memory.parameters, pairs, strict=True))
         parts = [places[part] for part in (own.weights, own.hidden_bias, own.visible_bias)]
         weights, hidden_bias, visible_bias = (part.value for part in parts)
-        self.machine = replace(own, weights=weights, hidden_bias=hidden_bias, visible_bias=visible_bias)
+        self.machine = replace(
+            own,
+            weights=weights,
+            hidden_bias=hidden_bias,
+            visible_bias=visible_bias,
+            compiled=compiled,
+        )
         self.gradients = [part.gradient for part in parts]
         self.offsets: tuple[Tensor, Tensor] | None = None
 
@@ -123,7 +132,7 @@ class LikelihoodGradient:
         machine, rows = self.machine, self.objective.prepare(batch)[0]
         inputs = machine.hidden_inputs(rows)
         terms = {"loss": self.objective.measured(machine, rows, inputs, batch.keys)}
-        hidden, drawn = machine.hidden.mean_and_sample(inputs, batch.keys, GIBBS)
+        hidden, drawn = machine.hidden.mean_and_sample(inputs, batch.keys, GIBBS, machine.compiled)
         states = self.chains(machine, Batch(rows, batch.keys), drawn)
         answers = machine.hidden.mean(machine.hidden_inputs(states))
 

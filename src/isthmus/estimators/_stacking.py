@@ -191,6 +191,8 @@ def _settings_of_layer(
         gradient_clipping=clipping,
         sampler=scheme.sampler,
         centred=scheme.centred,
+        precision="float32" if scheme.sampler else settings.precision,
+        compile="auto" if scheme.sampler and settings.compile is True else settings.compile,
         initialization=Random(),
     )
 

@@ -174,6 +174,7 @@ class Trainer:
                 centred=settings.centred,
                 weight_decay=settings.weight_decay,
                 penalty=settings.penalty,
+                compiled=self.kernels,
             )
         if self.settings.compile is True:
             return Autograd(self.assembly, torch.compile(objective), self.memory)

@@ -54,7 +54,7 @@ class DeepBeliefNetwork(BaseAutoencoder):
         As in :class:`RestrictedBoltzmannMachine`.
     validation_fraction, patience
         As in :class:`Autoencoder`, for each machine.
-    device, precision, callbacks, random_state, verbose
+    device, compile, callbacks, random_state, verbose
         As in :class:`Autoencoder`.
 
     Attributes
@@ -105,7 +105,7 @@ class DeepBeliefNetwork(BaseAutoencoder):
         validation_fraction: float | None = None,
         patience: int | None = 10,
         device: str = "auto",
-        precision: str = "auto",
+        compile: bool | str = "auto",
         callbacks: Any = None,
         random_state: Any = None,
         verbose: bool = False,
@@ -126,7 +126,7 @@ class DeepBeliefNetwork(BaseAutoencoder):
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.device = device
-        self.precision = precision
+        self.compile = compile
         self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose

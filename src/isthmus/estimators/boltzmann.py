@@ -83,8 +83,10 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
         Passes over the training rows; ``"auto"`` makes about 12,000 steps.
     batch_size : int or "auto", default="auto"
         Rows a step.
-    validation_fraction, patience, device, precision, callbacks, random_state, verbose
+    validation_fraction, patience, device, callbacks, random_state, verbose
         As in :class:`Autoencoder`.
+    compile : bool or "auto", default="auto"
+        As in :class:`Autoencoder`, but for ``True``: what draws has no graph that could be compiled.
 
     Attributes
     ----------
@@ -147,7 +149,7 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
         validation_fraction: float | None = None,
         patience: int | None = 10,
         device: str = "auto",
-        precision: str = "auto",
+        compile: bool | str = "auto",
         callbacks: Any = None,
         random_state: Any = None,
         verbose: bool = False,
@@ -170,7 +172,7 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.device = device
-        self.precision = precision
+        self.compile = compile
         self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose

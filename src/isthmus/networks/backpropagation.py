@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from isthmus._device import is_intel
+from isthmus.networks.activations import TruncatedNormalMean
 from isthmus.networks.layers import TiedLinear
 
 _aten: Any = torch.ops.aten
@@ -233,5 +234,6 @@ _ACTIVATIONS: Mapping[type[nn.Module], Callable[[Any, Tensor, Tensor, Tensor], A
     nn.SiLU: lambda module, g, x, y: _aten.silu_backward.default(g, x),
     nn.Sigmoid: lambda module, g, x, y: _aten.sigmoid_backward.default(g, y),
     nn.Tanh: lambda module, g, x, y: _aten.tanh_backward.default(g, y),
+    TruncatedNormalMean: lambda module, g, x, y: g * (1 - (y - x) * y),
     nn.Softplus: lambda module, g, x, y: _aten.softplus_backward.default(g, x, module.beta, module.threshold),
 }

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from isthmus._random import GIBBS
+from isthmus._random import GIBBS, BinarySampler
 from isthmus.networks.units import Bernoulli, Units
 
 
@@ -33,6 +33,8 @@ class BoltzmannMachine:
         One for all states, or one for each.
     base_bias : Tensor of shape (n_visible,), optional
         ``visible_bias`` where it is not given.
+    compiled : BinarySampler, optional
+        What draws binary units faster than torch, in the CPU's memory.
 
     References
     ----------
@@ -48,6 +50,7 @@ class BoltzmannMachine:
     hidden: Units
     inverse_temperature: float | Tensor = 1.0
     base_bias: Tensor | None = None
+    compiled: BinarySampler | None = None
 
     def at(self, inverse_temperature: float | Tensor) -> BoltzmannMachine:
         """Return the machine at another inverse temperature."""
@@ -87,12 +90,14 @@ class BoltzmannMachine:
 
         ``keys``, shape (n,), and ``number``, of the step, are what the draws depend on.
         """
-        hidden = self.hidden.sample(self.hidden_inputs(visible), keys, GIBBS + 2 * number)
+        inputs = self.hidden_inputs(visible)
+        hidden = self.hidden.sample(inputs, keys, GIBBS + 2 * number, self.compiled)
         return self.visible_given(hidden, keys, number)
 
     def visible_given(self, hidden: Tensor, keys: Tensor, number: int) -> Tensor:
         """Draw the visible units given the hidden ones, as `gibbs_step` number ``number`` would."""
-        return self.visible.sample(self.visible_inputs(hidden), keys, GIBBS + 2 * number + 1)
+        inputs = self.visible_inputs(hidden)
+        return self.visible.sample(inputs, keys, GIBBS + 2 * number + 1, self.compiled)
 
     def log_conditional(self, visible: Tensor, hidden_inputs: Tensor, chosen: Tensor) -> Tensor:
         """Return the log-probability of one visible unit of each row given its other ones, shape (n,).

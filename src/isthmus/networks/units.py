@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from isthmus._kernels import load_kernels
-from isthmus._random import binary, normal, uniform
+from isthmus._random import BinarySampler, binary, normal, uniform
 from isthmus.networks.activations import truncated_normal_mean
 
 _LOG_ROOT_TWO_PI = 0.5 * math.log(2 * math.pi)
@@ -49,12 +48,16 @@ class Units(ABC):
         """Return the expected value: the slope of `log_normalizer`."""
 
     @abstractmethod
-    def sample(self, inputs: Tensor, keys: Tensor, stream: int) -> Tensor:
-        """Draw values for inputs of shape (n, units), by keys of shape (n,)."""
+    def mean_and_sample(
+        self, inputs: Tensor, keys: Tensor, stream: int, compiled: BinarySampler | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the expected values, and draw, for inputs of shape (n, units) and by keys of shape (n,)."""
 
-    def mean_and_sample(self, inputs: Tensor, keys: Tensor, stream: int) -> tuple[Tensor, Tensor]:
-        """Return the expected values, and draw."""
-        return self.mean(inputs), self.sample(inputs, keys, stream)
+    def sample(
+        self, inputs: Tensor, keys: Tensor, stream: int, compiled: BinarySampler | None = None
+    ) -> Tensor:
+        """Draw values."""
+        return self.mean_and_sample(inputs, keys, stream, compiled)[1]
 
 
 class Bernoulli(Units):
@@ -76,13 +79,11 @@ class Bernoulli(Units):
         """Return the probability of being on."""
         return inputs.sigmoid()
 
-    def sample(self, inputs: Tensor, keys: Tensor, stream: int) -> Tensor:
-        """Draw zeros and ones."""
-        return self.mean_and_sample(inputs, keys, stream)[1]
-
-    def mean_and_sample(self, inputs: Tensor, keys: Tensor, stream: int) -> tuple[Tensor, Tensor]:
-        """Return the probabilities of being on, and draw."""
-        return binary(inputs, keys, stream, load_kernels() if inputs.is_cpu else None)
+    def mean_and_sample(
+        self, inputs: Tensor, keys: Tensor, stream: int, compiled: BinarySampler | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the probabilities of being on, and zeros and ones."""
+        return binary(inputs, keys, stream, compiled)
 
 
 class Gaussian(Units):
@@ -104,9 +105,11 @@ class Gaussian(Units):
         """Return the input."""
         return inputs
 
-    def sample(self, inputs: Tensor, keys: Tensor, stream: int) -> Tensor:
-        """Draw values."""
-        return inputs + normal(keys, inputs.shape[1:], stream).to(inputs.dtype)
+    def mean_and_sample(
+        self, inputs: Tensor, keys: Tensor, stream: int, compiled: BinarySampler | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the inputs, and what is normally distributed around them."""
+        return inputs, inputs + normal(keys, inputs.shape[1:], stream).to(inputs.dtype)
 
 
 class Rectified(Units):
@@ -139,13 +142,15 @@ class Rectified(Units):
         """Return the mean of what is left."""
         return truncated_normal_mean(inputs)
 
-    def sample(self, inputs: Tensor, keys: Tensor, stream: int) -> Tensor:
-        """Draw values, by the quantiles of what is left."""
+    def mean_and_sample(
+        self, inputs: Tensor, keys: Tensor, stream: int, compiled: BinarySampler | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the means, and draws by the quantiles of what is left."""
         kept = inputs.float().clamp_min(self.LOWEST)
         shares = uniform(keys, inputs.shape[1:], stream)
         quantiles = torch.special.ndtri(shares * torch.special.ndtr(kept))
         drawn: Tensor = (kept - quantiles).clamp_min_(0).to(inputs.dtype)
-        return drawn
+        return self.mean(inputs), drawn
 
 
 #: The families by name.
