@@ -193,7 +193,9 @@ MACHINES = (RestrictedBoltzmannMachine, DeepBeliefNetwork)
 
 
 def linear(estimator):
-    """Return the parameters for a code without an activation, where an estimator leaves the choice."""
+    """Return the parameters for a code that learns at once and has no activation, where there is a choice."""
+    if estimator is DeepBeliefNetwork:
+        return {"hidden_layers": ()}  # an upper machine would wait for the lower one
     return {} if estimator in MACHINES else {"code_activation": "identity"}
 
 
