@@ -25,7 +25,7 @@ _SECOND = 0x94D049BB133111EB - 2**64
 _BITS = 23
 
 #: What numbers are for: those of different streams have nothing to do with each other.
-NOISE, OTHER_ROWS, BOTTLENECK, PENALTY, PRIOR, FLIPS = range(1, 7)
+NOISE, OTHER_ROWS, BOTTLENECK, PENALTY, PRIOR, FLIPS, DROPOUT = range(1, 8)
 
 #: The first of as many streams as a Gibbs chain has half-steps.
 GIBBS = 1 << 20

@@ -14,6 +14,7 @@ from isthmus.estimators.autoencoder import (
 )
 from isthmus.estimators.belief import DeepBeliefNetwork
 from isthmus.estimators.boltzmann import RestrictedBoltzmannMachine
+from isthmus.estimators.classifier import PretrainedClassifier
 from isthmus.estimators.quantized import VectorQuantizedAutoencoder
 from isthmus.estimators.sequences import SequenceAutoencoder
 from isthmus.estimators.variational import VariationalAutoencoder
@@ -28,6 +29,7 @@ __all__ = [
     "DenoisingAutoencoder",
     "KSparseAutoencoder",
     "MaskedAutoencoder",
+    "PretrainedClassifier",
     "RateRange",
     "RestrictedBoltzmannMachine",
     "SequenceAutoencoder",

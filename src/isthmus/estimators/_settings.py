@@ -198,7 +198,7 @@ def settings_for(
         penalty=penalty,
         optimizer=optimizer,
         learning_rate=learning_rate,
-        schedule=_schedule(parameters["schedule"], owner),
+        schedule=schedule_for(parameters["schedule"], owner),
         weight_decay=number("weight_decay", minimum=0),
         gradient_clipping=(
             None
@@ -295,7 +295,7 @@ def units_of(loss: ReconstructionLoss, code_activation: str) -> tuple[Units, Uni
     return UNITS[visible], hidden
 
 
-def _schedule(value: object, owner: str) -> Schedule:
+def schedule_for(value: object, owner: str) -> Schedule:
     """Return one of the schedules with a name, or whatever else is one."""
     if isinstance(value, Schedule):
         return value

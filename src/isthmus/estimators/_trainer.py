@@ -139,7 +139,7 @@ class Trainer:
         settings = self.settings
         prepare: Preparation = untouched
         if settings.noise is not None:
-            prepare = self._corruption(settings.noise, rows)
+            prepare = corruption(settings.noise, settings, self.input_shape, rows, self.device)
         gaps = settings.network.sees_gaps and bool(rows.values.isnan().any())
         if settings.sampler is not None:
             return MachineObjective(settings, prepare)
@@ -149,11 +149,6 @@ class Trainer:
             return ImportanceWeightedObjective(settings.loss, doubly, settings.penalty, prepare, gaps)
         kept = None if settings.compile is True else workspace
         return ReconstructionObjective(settings.loss, settings.penalty, kept, prepare, gaps)
-
-    def _corruption(self, noise: Noise, rows: StoredRows) -> Preparation:
-        sample = rows.every(max(len(rows) // POOL_ROWS, 1))
-        pool = torch.cat(list(sample.blocks(POOL_ROWS))).to(self.device)
-        return Corruption(noise, surroundings(self.settings, self.input_shape, *rows.range(), pool))
 
     def _can_be_recorded(self) -> bool:
         # A rate that is a number would be recorded with the step, and the schedule be without effect.
@@ -225,6 +220,15 @@ class _Progress(Callback):
         self.bottleneck.set_progress(1.0)
 
 
+def corruption(
+    noise: Noise, settings: Settings, input_shape: tuple[int, ...], rows: StoredRows, device: torch.device
+) -> Preparation:
+    """Return a noise for scaled rows of an autoencoder with these settings."""
+    sample = rows.every(max(len(rows) // POOL_ROWS, 1))
+    pool = torch.cat(list(sample.blocks(POOL_ROWS))).to(device)
+    return Corruption(noise, surroundings(settings, input_shape, *rows.range(), pool))
+
+
 def surroundings(
     settings: Settings, input_shape: tuple[int, ...], low: float, high: float, pool: Tensor
 ) -> Surroundings:
@@ -236,7 +240,12 @@ def surroundings(
 
 
 def batches_on(
-    device: torch.device, rows: StoredRows, batch_size: int, seed: int | None, kernels: Kernels | None
+    device: torch.device,
+    rows: StoredRows,
+    batch_size: int,
+    seed: int | None,
+    kernels: Kernels | None,
+    targets: Tensor | None = None,
 ) -> Batches:
     """Return batches from the device's memory, or from the host's where they do not fit.
 
@@ -246,7 +255,8 @@ def batches_on(
         When they do not.
     """
     try:
-        return ResidentBatches(rows.to(device), batch_size, seed, kernels=kernels)
+        there = None if targets is None else targets.to(device)
+        return ResidentBatches(rows.to(device), batch_size, seed, kernels=kernels, targets=there)
     except torch.OutOfMemoryError:
         size = rows.values.numel() * rows.values.element_size()
         warnings.warn(
@@ -255,4 +265,4 @@ def batches_on(
             DeviceMemoryWarning,
             stacklevel=5,
         )
-        return StreamedBatches(ResidentBatches(rows, batch_size, seed), device)
+        return StreamedBatches(ResidentBatches(rows, batch_size, seed, targets=targets), device)

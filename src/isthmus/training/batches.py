@@ -24,10 +24,13 @@ class Batch:
         The rows, ready for the network; they may be overwritten when the next batch is made.
     keys : Tensor of int64, shape (batch,)
         A key for each row: a function of the seed, the epoch and the row, and of nothing else.
+    targets : Tensor of shape (batch, ...), optional
+        What is known of each row beside it, such as its class.
     """
 
     rows: Tensor
     keys: Tensor
+    targets: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -112,14 +115,23 @@ class ResidentBatches:
         Seed of the order. ``None`` keeps the order of the rows, as for validation.
     kernels : Kernels, optional
         Compiled functions.
+    targets : Tensor of shape (n, ...), optional
+        What is known of each row beside it, on the rows' device.
     """
 
     def __init__(
-        self, rows: StoredRows | Tensor, batch_size: int, seed: int | None, *, kernels: Kernels | None = None
+        self,
+        rows: StoredRows | Tensor,
+        batch_size: int,
+        seed: int | None,
+        *,
+        kernels: Kernels | None = None,
+        targets: Tensor | None = None,
     ) -> None:
         self.rows = StoredRows(rows) if isinstance(rows, Tensor) else rows
         self.batch_size = min(batch_size, len(rows))
         self.seed = seed
+        self.targets = targets
         values = self.rows.values
         known = values.ndim == 2 and Kernels.fits(values)
         self.kernels = kernels if known else None
@@ -136,7 +148,9 @@ class ResidentBatches:
             # Always the same numbers, so that one epoch's validation can be held against another's.
             numbers = torch.arange(len(values), device=values.device)
             keys = torch.split(row_keys(0, 0, numbers), self.batch_size)
-            yield from map(Batch, self.rows.blocks(self.batch_size), keys)
+            blocks = self.rows.blocks(self.batch_size)
+            for block, chosen, own in zip(blocks, torch.split(numbers, self.batch_size), keys, strict=True):
+                yield Batch(block, own, self._targets_of(chosen))
             return
         order = self._order(number, self.seed)
         keys = torch.split(row_keys(self.seed, number, order), self.batch_size)
@@ -152,7 +166,10 @@ class ResidentBatches:
                 gathered = torch.index_select(values, 0, chosen, out=buffer[: len(chosen)])
                 if ready is not buffer:
                     torch.div(gathered, self.rows.unit, out=batch)
-            yield Batch(batch, own)
+            yield Batch(batch, own, self._targets_of(chosen))
+
+    def _targets_of(self, chosen: Tensor) -> Tensor | None:
+        return None if self.targets is None else self.targets[chosen]
 
     def _order(self, number: int, seed: int) -> Tensor:
         # The seed sequence of a torch generator on the CPU depends on the seed's bits alone, so a
@@ -184,4 +201,5 @@ class StreamedBatches:
     def epoch(self, number: int) -> Iterator[Batch]:
         """Yield the batches of epoch ``number``."""
         for batch in self.batches.epoch(number):
-            yield Batch(batch.rows.to(self.device), batch.keys.to(self.device))
+            targets = None if batch.targets is None else batch.targets.to(self.device)
+            yield Batch(batch.rows.to(self.device), batch.keys.to(self.device), targets)

@@ -1,0 +1,131 @@
+"""An encoder with a head that tells classes apart, and what it learns by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from isthmus._device import device_of
+from isthmus._random import DROPOUT, uniform
+from isthmus.bottlenecks import BottleneckModule
+from isthmus.estimators._objectives import Preparation, untouched
+from isthmus.networks import activation
+from isthmus.networks.layers import Linear
+from isthmus.training import Batch
+
+
+class Head(nn.Module):
+    """Codes, brought to mean 0 and variance 1, to logits of classes.
+
+    Parameters
+    ----------
+    n_components, n_classes : int
+        Width of a code, and number of logits.
+    hidden_layers : sequence of int
+        Widths of the layers between.
+    activation_name : str
+        What follows each of them.
+    dropout : float
+        Share of the inputs of each layer that is left out in training.
+    generator : torch.Generator
+        Where the weights are drawn from.
+    """
+
+    offset: Tensor
+    unit: Tensor
+
+    def __init__(
+        self,
+        n_components: int,
+        n_classes: int,
+        hidden_layers: Sequence[int],
+        activation_name: str,
+        dropout: float,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        widths = [n_components, *hidden_layers, n_classes]
+        self.layers = nn.ModuleList(Linear(m, n, generator) for m, n in pairwise(widths))
+        self.activation = activation(activation_name)
+        self.dropout = dropout
+        self.register_buffer("offset", torch.zeros(n_components, device=device_of(generator)))
+        self.register_buffer("unit", torch.ones(n_components, device=device_of(generator)))
+
+    @torch.no_grad()
+    def start_from(self, codes: Tensor) -> None:
+        """Learn mean and standard deviation of codes, for good; and start without an opinion."""
+        unit, offset = torch.std_mean(codes, dim=0, correction=0)
+        # A unit that hardly varies is not made to shout.
+        self.offset.copy_(offset)
+        self.unit.copy_(torch.maximum(unit, 0.05 * unit.mean()).clamp_min(1e-6))
+        last = self.layers[-1]
+        assert isinstance(last, Linear)
+        last.weight.zero_()
+
+    def forward(self, codes: Tensor, keys: Tensor | None = None) -> Tensor:
+        """Return the logits; with a key for each row, as in training."""
+        values = (codes - self.offset) / self.unit
+        left_out = None if keys is None or not self.dropout else self._left_out(keys)
+        for number, layer in enumerate(self.layers):
+            values = self.activation(values) if number else values
+            if left_out is not None:
+                values = values.masked_fill(left_out[number], 0.0) / (1 - self.dropout)
+            values = layer(values)
+        return values
+
+    def _left_out(self, keys: Tensor) -> Sequence[Tensor]:
+        widths = [layer.in_features for layer in self.layers]
+        return torch.split(uniform(keys, (sum(widths),), DROPOUT) < self.dropout, widths, dim=1)  # type: ignore[arg-type]
+
+
+class Classifier(nn.Module):
+    """Scaled rows to logits: what is trained as a whole when the encoder is fine-tuned.
+
+    Parameters
+    ----------
+    body : torch.nn.Module
+        Scaled rows to features.
+    bottleneck : BottleneckModule
+        Features to codes.
+    head : Head
+        Codes to logits.
+    """
+
+    def __init__(self, body: nn.Module, bottleneck: BottleneckModule, head: Head) -> None:
+        super().__init__()
+        self.body, self.bottleneck, self.head = body, bottleneck, head
+
+    def forward(self, rows: Tensor, keys: Tensor | None = None) -> Tensor:
+        """Return the logits; with a key for each row, as in training."""
+        logits: Tensor = self.head(self.bottleneck.code(self.body(rows)), keys)
+        return logits
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """The mean weighted cross-entropy of the rows' classes, in nats, and the share that is told right.
+
+    Parameters
+    ----------
+    weights : Tensor of shape (n_classes,), optional
+        Of the classes; all 1 without.
+    prepare : callable
+        Noise.
+    """
+
+    weights: Tensor | None = None
+    prepare: Preparation = untouched
+
+    def __call__(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+        """Return ``"loss"`` and ``"accuracy"``."""
+        assert batch.targets is not None
+        seen = (self.prepare(batch)[0], batch.keys) if network.training else (batch.rows,)
+        logits = network(*seen).float()
+        losses = functional.cross_entropy(logits, batch.targets, self.weights, reduction="none")
+        right = (logits.detach().argmax(1) == batch.targets).float().mean()
+        return {"loss": losses.mean(), "accuracy": right}
