@@ -70,7 +70,7 @@ def test_a_probe_is_logistic_regression_on_the_codes(labelled):
     regression = LogisticRegression(C=1e6, max_iter=5000).fit((codes - mean) / deviation, y)
     model = probe(encoder, epochs=200, schedule="cosine").fit(X, y)
     best = log_loss(y, regression.predict_proba((codes - mean) / deviation))
-    assert best - 1e-4 < log_loss(y, model.predict_proba(X)) < 1.02 * best
+    assert best - 1e-4 < log_loss(y, model.predict_proba(X)) < 1.05 * best
     assert (model.predict(X_test) == regression.predict((codes_test - mean) / deviation)).mean() > 0.95
 
 

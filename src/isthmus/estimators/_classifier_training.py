@@ -172,7 +172,8 @@ def train_classifier(
         generator,
     )
     codes = rows.encoded(encoder)
-    head.start_from(codes.rows.values)
+    # What makes codes louder makes the gradients of an encoder louder too.
+    head.start_from(codes.rows.values, least=1.0 if settings.fine_tune else 1e-6)
     own = copy.deepcopy(encoder) if settings.fine_tune else encoder
     classifier = Classifier(own.body, own.bottleneck, head).to(device)
     trained: nn.Module = classifier

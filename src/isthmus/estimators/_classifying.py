@@ -57,12 +57,15 @@ class Head(nn.Module):
         self.register_buffer("unit", torch.ones(n_components, device=device_of(generator)))
 
     @torch.no_grad()
-    def start_from(self, codes: Tensor) -> None:
-        """Learn mean and standard deviation of codes, for good; and start without an opinion."""
+    def start_from(self, codes: Tensor, least: float) -> None:
+        """Learn mean and standard deviation of codes, for good; and start without an opinion.
+
+        No unit is taken for one of a smaller deviation than ``least``, nor than a twentieth of the mean:
+        what hardly varies is not made to shout.
+        """
         unit, offset = torch.std_mean(codes, dim=0, correction=0)
-        # A unit that hardly varies is not made to shout.
         self.offset.copy_(offset)
-        self.unit.copy_(torch.maximum(unit, 0.05 * unit.mean()).clamp_min(1e-6))
+        self.unit.copy_(torch.maximum(unit, 0.05 * unit.mean()).clamp_min(least))
         last = self.layers[-1]
         assert isinstance(last, Linear)
         last.weight.zero_()
