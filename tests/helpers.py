@@ -129,7 +129,7 @@ INITIALIZATIONS = [
     training.Random(),
     training.PrincipalComponents(),
     training.Stacked(epochs=3),
-    training.StackedMachines(epochs=3),
+    training.StackedMachines(epochs=20),
 ]
 
 ACTIVATIONS = list(networks.ACTIVATIONS)

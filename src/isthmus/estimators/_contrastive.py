@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from isthmus._random import FLIPS, GIBBS, BinarySampler, integers
 from isthmus.estimators._assembly import Assembly
@@ -19,6 +20,10 @@ from isthmus.training import Batch, Chains, FlatParameters
 
 #: Share of a batch in the running means of a centred machine.
 PACE = 0.05
+
+#: Largest singular value of the weights between two layers of units without bounds. From 1 on, the two excite
+#: each other without end, and there is no density.
+LARGEST = 0.9
 
 
 def machine_of(assembly: Assembly, settings: Settings) -> BoltzmannMachine:
@@ -124,10 +129,13 @@ class LikelihoodGradient:
         )
         self.gradients = [part.gradient for part in parts]
         self.offsets: tuple[Tensor, Tensor] | None = None
+        self.direction: Tensor | None = None
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return the terms, and leave the gradient in ``memory``, whose precision the rows have."""
+        if not (self.machine.visible.bounded or self.machine.hidden.bounded):
+            self._tame()
         self.memory.refresh()
         machine, rows = self.machine, self.objective.prepare(batch)[0]
         inputs = machine.hidden_inputs(rows)
@@ -150,6 +158,17 @@ class LikelihoodGradient:
         if self.penalty is not None:
             terms |= self._penalise(self.penalty, batch.keys, rows, terms["loss"])
         return terms
+
+    def _tame(self) -> None:
+        """Keep the largest singular value of the weights, found by power iteration, within bounds."""
+        weights = self.machine.weights
+        start = torch.ones_like(weights[0]) if self.direction is None else self.direction
+        for _ in range(20 if self.direction is None else 1):
+            start = functional.normalize(weights.t() @ (weights @ start), dim=0)
+        self.direction = start
+        largest = (weights @ start).norm()
+        # Without a look at the number: the device is not kept waiting.
+        weights.mul_((LARGEST / largest).clamp_max(1.0))
 
     def _centre(self, hidden_mean: Tensor, visible_mean: Tensor) -> None:
         """Turn the gradient into that of the centred machine, written for this one."""

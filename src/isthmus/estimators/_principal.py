@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -59,6 +59,8 @@ def start_from_components(assembly: Assembly, settings: Settings, rows: StoredRo
     out, after = into.t(), mean
     if settings.loss.support == "unit":
         out, after = _fitted(settings.loss, codes, sample, mean)
+    if len(assembly.loss_parameters):
+        _fit_spread(assembly, settings.loss, codes @ out.t() + after, sample)
     reach = max(float(codes.abs().max()), 1e-6)
     nothing, same = torch.zeros(len(into)), torch.eye(len(into))
     with torch.no_grad():
@@ -118,19 +120,34 @@ def _thread(
     last.bias.copy_(after)
 
 
-def _fitted(loss: ReconstructionLoss, codes: Tensor, rows: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
-    """Return weights and bias of the linear way from codes to pre-activations with the least loss."""
-    out = torch.zeros(rows.shape[1], codes.shape[1], requires_grad=True)
-    after = loss.inverse_link(mean).clone().requires_grad_()
-    spread = codes.std(0).clamp_min(1e-6)  # codes of equal spread make the search shorter
-    optimizer = torch.optim.LBFGS([out, after], max_iter=FITTING_STEPS, line_search_fn="strong_wolfe")
+def _fit_spread(assembly: Assembly, loss: ReconstructionLoss, outputs: Tensor, rows: Tensor) -> None:
+    """Let what the loss learns fit these outputs."""
+    device = assembly.device
+    outputs, rows = outputs.to(device), rows.to(device)
+    parameters = list(assembly.loss_parameters.values())
+    _minimise(parameters, lambda: loss.per_row(outputs, rows, assembly.learnt()).mean())
+
+
+def _minimise(parameters: Sequence[Tensor], value_of: Callable[[], Tensor]) -> None:
+    """Move parameters to where a smooth function is least."""
+    optimizer = torch.optim.LBFGS(parameters, max_iter=FITTING_STEPS, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        value = loss.per_row((codes / spread) @ out.t() + after, rows).mean()
+        value = value_of()
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
     with torch.enable_grad():
         optimizer.step(closure)  # type: ignore[no-untyped-call]
+    for parameter in parameters:
+        parameter.grad = None
+
+
+def _fitted(loss: ReconstructionLoss, codes: Tensor, rows: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+    """Return weights and bias of the linear way from codes to pre-activations with the least loss."""
+    out = torch.zeros(rows.shape[1], codes.shape[1], requires_grad=True)
+    after = loss.inverse_link(mean).clone().requires_grad_()
+    spread = codes.std(0).clamp_min(1e-6)  # codes of equal spread make the search shorter
+    _minimise([out, after], lambda: loss.per_row((codes / spread) @ out.t() + after, rows).mean())
     return (out / spread).detach(), after.detach()

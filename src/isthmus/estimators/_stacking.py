@@ -26,10 +26,6 @@ from isthmus.training import Callback, History, Model, Optimizer, Random, Sample
 _LINEAR = ("identity", "relu", "leaky_relu")
 
 
-#: Largest gradient of a machine with two layers of units without bounds, which feed back on each other.
-UNBOUNDED_CLIPPING = 1.0
-
-
 @dataclass(frozen=True)
 class Scheme:
     """How each layer is trained.
@@ -162,7 +158,7 @@ def _settings_of_layer(
     settings: Settings, scheme: Scheme, encoder: nn.Linear, before: str | None, own: str
 ) -> Settings:
     """Return the settings by which one layer is trained; ``before`` is the activation of its rows."""
-    loss, clipping = settings.loss, settings.gradient_clipping
+    loss = settings.loss
     if before is not None:
         loss = BinaryCrossEntropy() if before == "sigmoid" else SquaredError()
     if scheme.learning_rate is not None:
@@ -170,8 +166,6 @@ def _settings_of_layer(
     elif scheme.sampler is not None:
         visible, hidden = units_of(loss, own)
         rate = scheme.optimizer.likelihood_rate(visible.rate * hidden.rate)
-        if not (visible.bounded or hidden.bounded):
-            clipping = min(clipping or math.inf, UNBOUNDED_CLIPPING)
     else:
         rate = scheme.optimizer.learning_rate(encoder.in_features, 1, bounded=loss.bounded)
     noise = settings.noise
@@ -188,7 +182,6 @@ def _settings_of_layer(
         bottleneck=Plain(),
         optimizer=scheme.optimizer,
         learning_rate=scheme.share * rate,
-        gradient_clipping=clipping,
         sampler=scheme.sampler,
         centred=scheme.centred,
         precision="float32" if scheme.sampler else settings.precision,

@@ -210,7 +210,9 @@ class PretrainedClassifier(PartsMixin, ClassifierMixin, BaseEstimator):  # type:
             check_consistent_length(X, labels)
             self.classes_, numbers = np.unique(labels, return_inverse=True)
             if len(self.classes_) == 1:
-                raise DataError(f"y of {owner} has one class, {self.classes_.tolist()[0]!r}, but two at least are needed.")
+                raise DataError(
+                    f"y of {owner} has one class, {self.classes_.tolist()[0]!r}, but two at least are needed."
+                )
             self._take_encoder(X, unlabelled, seed)
             rows, validation = self._rows(X, numbers, validation_data, seed)
             history = self._train(rows, validation, seed)

@@ -47,6 +47,10 @@ class Units(ABC):
     def mean(self, inputs: Tensor) -> Tensor:
         """Return the expected value: the slope of `log_normalizer`."""
 
+    def input_for(self, mean: Tensor) -> Tensor:
+        """Return the inputs with these means; about, for means at the end of their range."""
+        return mean
+
     @abstractmethod
     def mean_and_sample(
         self, inputs: Tensor, keys: Tensor, stream: int, compiled: BinarySampler | None = None
@@ -78,6 +82,10 @@ class Bernoulli(Units):
     def mean(self, inputs: Tensor) -> Tensor:
         """Return the probability of being on."""
         return inputs.sigmoid()
+
+    def input_for(self, mean: Tensor) -> Tensor:
+        """Return the logits."""
+        return mean.clamp(1e-3, 1 - 1e-3).logit()
 
     def mean_and_sample(
         self, inputs: Tensor, keys: Tensor, stream: int, compiled: BinarySampler | None = None
@@ -124,10 +132,10 @@ class Rectified(Units):
     name = "rectified"
     activation = "truncated_normal"
     kin = ("relu", "softplus")
-    rate = 0.04
+    rate = 0.05
 
-    #: Below this input single precision cannot tell what is left of the distribution from nothing.
-    LOWEST = -12.0
+    #: Below this input double precision cannot tell what is left of the distribution from nothing.
+    LOWEST = -35.0
 
     def base(self, values: Tensor) -> Tensor:
         """Return half the square."""
@@ -146,8 +154,9 @@ class Rectified(Units):
         self, inputs: Tensor, keys: Tensor, stream: int, compiled: BinarySampler | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return the means, and draws by the quantiles of what is left."""
-        kept = inputs.float().clamp_min(self.LOWEST)
-        shares = uniform(keys, inputs.shape[1:], stream)
+        # In double precision: single leaves a few dozen different values to inputs far below zero.
+        kept = inputs.double().clamp_min(self.LOWEST)
+        shares = uniform(keys, inputs.shape[1:], stream).double()
         quantiles = torch.special.ndtri(shares * torch.special.ndtr(kept))
         drawn: Tensor = (kept - quantiles).clamp_min_(0).to(inputs.dtype)
         return self.mean(inputs), drawn

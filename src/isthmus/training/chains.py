@@ -7,7 +7,7 @@ machine's own states. The second would take a chain without end; these are three
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
 import torch
@@ -132,8 +132,8 @@ class _Persistent:
 class ParallelTempering(Sampler):
     """Persistent chains at several temperatures, whose states are exchanged.
 
-    At high temperatures, where the layers are hardly tied, a chain crosses valleys that it would be
-    caught between at the machine's own.
+    At high temperatures, where the layers are hardly tied and the units are on as often as in the first
+    batch, a chain crosses valleys that it would be caught between at the machine's own.
 
     Parameters
     ----------
@@ -172,6 +172,7 @@ class _Tempered:
         if self.states is None:
             self._begin(batch.rows)
         assert self.states is not None
+        machine = replace(machine, base_bias=machine.visible.input_for(self.mean))
         tempered = machine.at(self.temperatures)
         for _ in range(self.sampler.n_steps):
             self.states = tempered.gibbs_step(self.states, self.keys, self.number)
@@ -184,6 +185,7 @@ class _Tempered:
         n_temperatures = self.sampler.n_temperatures
         self.states = _repeated(rows, self.n_chains).repeat(n_temperatures, 1)
         self.keys = _chain_keys(self.states, self.seed)
+        self.mean = rows.mean(0)
         ladder = torch.linspace(0, 1, n_temperatures, dtype=rows.dtype, device=rows.device)
         self.temperatures = ladder.repeat_interleave(self.n_chains)[:, None]
 
