@@ -29,6 +29,7 @@ from isthmus import (
     RestrictedBoltzmannMachine,
 )
 from isthmus.data import load_mnist
+from isthmus.errors import DivergenceError
 from isthmus.estimators import BaseAutoencoder
 from isthmus.metrics import squared_error
 from recording import HERE, machine, write_between
@@ -81,7 +82,13 @@ def gain(train: Any, test: Any, arguments: argparse.Namespace) -> Iterator[Row]:
             order = np.random.default_rng(seed).permutation(len(train.images))
             for start, encoder in starts(era, seed).items():
                 begun = time.perf_counter()
-                encoder.fit(train.images)
+                try:
+                    encoder.fit(train.images)
+                except DivergenceError:
+                    yield from (
+                        {"era": era, "start": start, "labels": n, "seed": seed, "error": None} for n in LABELS
+                    )
+                    continue
                 seconds = time.perf_counter() - begun
                 for n_labels in LABELS:
                     chosen = np.sort(order[:n_labels])
@@ -229,7 +236,7 @@ def likelihood(train: Any, test: Any, arguments: argparse.Namespace) -> Iterator
             begun = time.perf_counter()
             model = RestrictedBoltzmannMachine(16, random_state=seed, **settings).fit(X)
             seconds = time.perf_counter() - begun
-            exact, annealed = model.log_partition(), model.log_partition(method="annealing")
+            exact, annealed = model.log_partition(), model.log_partition(method="annealing", n_steps=10_000)
             yield {
                 "model": name,
                 "seed": seed,
@@ -345,8 +352,8 @@ def gain_table(rows: list[Row]) -> Iterator[str]:
                     for row in rows
                     if (row["era"], row["start"], row["labels"]) == (era, start, n)
                 ]
-                if not errors:
-                    cells.append("")
+                if not errors or None in errors:
+                    cells.append("diverged" if errors else "")
                     continue
                 mean = float(np.mean(errors))
                 cell = f"{mean:.2f} ± {np.std(errors):.2f}"

@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from torch import nn
 
 from isthmus._checks import check_number, wrong_parameter
-from isthmus._device import as_tensor
+from isthmus._device import as_tensor, device_of
 from isthmus.errors import DataError
 from isthmus.estimators._assembly import Assembly
 from isthmus.estimators._rows import Rows
@@ -70,7 +70,13 @@ def build_assembly(
     if counts:
         assert isinstance(network, nn.Module)
         network.add_module("encoder", nn.Sequential(Logarithms(), network.encoder))
-    return Assembly(network, bottleneck, settings.loss.parameters(math.prod(input_shape)))
+    n_features = math.prod(input_shape)
+    assembly = Assembly(network, bottleneck, settings.loss.parameters(n_features))
+    if settings.sampler is not None:
+        # What a machine's likelihood is found from: units that are on as often as in the data, and not tied.
+        kept = torch.zeros(n_features, device=device_of(generator)) if mean is None else mean.clone()
+        assembly.register_buffer("mean", kept)
+    return assembly
 
 
 @torch.no_grad()

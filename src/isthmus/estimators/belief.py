@@ -186,4 +186,13 @@ class DeepBeliefNetwork(BaseAutoencoder):
         below = (
             BINARY if self.settings_.hidden_layers else units_of(self.settings_.loss, BINARY.activation)[0]
         )
-        return BoltzmannMachine(encoder.weight, encoder.bias, decoder.bias, below, BINARY)  # type: ignore[arg-type]
+        with torch.no_grad():
+            mean = network.encoder[:-1](self._assembly.get_buffer("mean"))
+        return BoltzmannMachine(
+            encoder.weight,  # type: ignore[arg-type]
+            encoder.bias,  # type: ignore[arg-type]
+            decoder.bias,  # type: ignore[arg-type]
+            below,
+            BINARY,
+            base_bias=below.input_for(mean),
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -400,7 +401,9 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
 
     def _machine(self, precision: torch.dtype = torch.float32) -> BoltzmannMachine:
         """Return the machine in some precision; it shares the weights in their own."""
-        return machine_of(in_precision(self._assembly, precision), self.settings_)
+        assembly = in_precision(self._assembly, precision)
+        machine = machine_of(assembly, self.settings_)
+        return replace(machine, base_bias=machine.visible.input_for(assembly.get_buffer("mean")))
 
     def _array(self, part: Callable[[BoltzmannMachine], Tensor]) -> NDArray[Any]:
         if not hasattr(self, "_assembly"):

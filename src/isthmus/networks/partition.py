@@ -156,8 +156,9 @@ def annealed_samples(machine: BoltzmannMachine, *, n_samples: int, n_steps: int,
     states : Tensor of shape (n_samples, n_visible)
         The nearer to samples of the machine, the more steps.
     """
-    keys, ends, gains = _annealed(machine, n_samples, n_steps, seed)
-    return _drawn_by_weight(machine, ends, gains, keys, n_steps + 1, seed)
+    # Without regard to their weights: of few samples these would leave one, over and over again.
+    keys, states, _ = _annealed(machine, n_samples, n_steps, seed)
+    return _led_apart(machine, states, keys, n_steps + 1)
 
 
 def _annealed(
@@ -210,7 +211,11 @@ def _drawn_by_weight(
     chosen = torch.multinomial(
         logarithms.cpu().softmax(0), len(states), replacement=True, generator=generator
     )
-    drawn = states[chosen.to(states.device)]
+    return _led_apart(machine, states[chosen.to(states.device)], keys, number)
+
+
+def _led_apart(machine: BoltzmannMachine, states: Tensor, keys: Tensor, number: int) -> Tensor:
+    """Return the states after some more steps."""
     for step in range(number, number + _PARTING):
-        drawn = machine.gibbs_step(drawn, keys, step)
-    return drawn
+        states = machine.gibbs_step(states, keys, step)
+    return states

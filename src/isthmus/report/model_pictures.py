@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     Array: TypeAlias = NDArray[Any]
     Pictures: TypeAlias = dict[str, dict[str, Any]]
 
-__all__ = ["SHOWN_IMAGES", "Denoiser", "Generator", "pictures_of"]
+__all__ = ["SHOWN_IMAGES", "Denoiser", "Generator", "Machine", "pictures_of"]
 
 SHOWN_IMAGES = 10  # as in the notebook
 GRID = 15  # codes along each side of the manifold
 MIDDLE = (0.05, 0.95)  # quantiles: beyond them codes are rare, and what is decoded from them says little
 SAMPLES = 40
 PAIRS, STEPS = 5, 10
+STEPS_OF_CHAINS = (1, 10, 100, 1000)
 
 
 class Generator(Model, Protocol):
@@ -35,6 +36,18 @@ class Generator(Model, Protocol):
 
     def sample(self, n_samples: int, *, random_state: int) -> Any:
         """Return rows that nobody has seen."""
+
+
+class Machine(Model, Protocol):
+    """A Boltzmann machine: its weights are pictures, and it walks from row to row."""
+
+    components_: Array
+
+    def gibbs(self, X: Any, /, n_steps: int, *, random_state: int) -> Any:
+        """Return rows drawn by Gibbs sampling that starts from X."""
+
+    def reconstruct(self, X: Any, /, n_steps: int, *, random_state: int) -> Any:
+        """Return the means after such steps."""
 
 
 class Denoiser(Model, Protocol):
@@ -62,7 +75,7 @@ def pictures_of(
     name : str
         What the report calls the model.
     model : Model
-        What it offers is seen by its methods: ``sample``, or ``corrupt`` and ``reconstruct``.
+        What it offers is seen by its methods: ``sample``, ``gibbs``, or ``corrupt`` and ``reconstruct``.
     X : ndarray of shape (n, ...)
         The test rows.
     result : Reconstruction
@@ -92,7 +105,22 @@ def pictures_of(
             noisy = np.asarray(model.corrupt(originals, random_state=0))
             restored = np.asarray(model.reconstruct(noisy))
             drawn["denoising"] = pictures.denoised(name, originals, noisy, restored, image_shape)
+        if _is_machine(model):
+            drawn |= _pictures_of_machine(name, model, X[:SHOWN_IMAGES], image_shape)
+    history = getattr(model, "pretraining_history_", None)
+    if history:
+        drawn["layers"] = pictures.layers(name, history)
     return drawn | _pictures_of_any(name, model, X, result, image_shape)
+
+
+def _pictures_of_machine(name: str, model: Machine, originals: Array, image_shape: Sequence[int]) -> Pictures:
+    dreams = {n: np.asarray(model.gibbs(originals, n, random_state=0)) for n in STEPS_OF_CHAINS}
+    copies = {n: np.asarray(model.reconstruct(originals, n, random_state=0)) for n in STEPS_OF_CHAINS}
+    return {
+        "weights": pictures.weights(name, model.components_, image_shape),
+        "chains": pictures.chains(name, originals, dreams, image_shape, mean=False),
+        "steps": pictures.chains(name, originals, copies, image_shape, mean=True),
+    }
 
 
 def _pictures_of_any(
@@ -115,6 +143,10 @@ def _pictures_of_any(
 # check of the class, which isinstance with a runtime protocol is in later Pythons, would miss that.
 def _generates(model: Model) -> TypeGuard[Generator]:
     return callable(getattr(model, "sample", None))
+
+
+def _is_machine(model: Model) -> TypeGuard[Machine]:
+    return hasattr(model, "components_") and callable(getattr(model, "gibbs", None))
 
 
 def _denoises(model: Model) -> TypeGuard[Denoiser]:

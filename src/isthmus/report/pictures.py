@@ -87,6 +87,47 @@ def effects(
     )
 
 
+def weights(name: str, components: Array, image_shape: Sequence[int]) -> Picture:
+    """Picture the weights between each hidden unit of a Boltzmann machine and the image."""
+    shown = components[:SHOWN_UNITS]
+    units = f"the first {len(shown)}" if len(shown) < len(components) else "all"
+    return _picture(
+        lambda theme: plots.filters(shown, image_shape, theme=theme),
+        alt=f"{len(shown)} small images: the weights of {units} of the {len(components)} hidden units of {name}.",
+        caption=f"What {units} of its {len(components)} hidden units are tied to: orange pixels speak for a "
+        "unit, blue ones against it, and it for and against them.",
+    )
+
+
+def chains(
+    name: str, originals: Array, states: Mapping[int, Array], image_shape: Sequence[int], *, mean: bool
+) -> Picture:
+    """Picture where a Boltzmann machine is after some steps from each image, as drawn or in the mean."""
+    rows = {f"{n} step{'s' if n > 1 else ''}": images for n, images in states.items()}
+    numbers = _listed([str(n) for n in states])
+    what = "reconstructs of them after" if mean else "dreams when it starts from them, after"
+    return _picture(
+        lambda theme: plots.reconstructions(originals, rows, image_shape, theme=theme),
+        alt=f"The first {len(originals)} test images, and in a row below for each what {name} {what} "
+        f"{numbers} steps.",
+        caption=f"The first {len(originals)} test images and what it {what} {numbers} steps of Gibbs sampling"
+        + (", the last of them in the mean." if mean else ": each picture is drawn, pixel by pixel."),
+    )
+
+
+def layers(name: str, history: Sequence[Mapping[str, Any]]) -> Picture:
+    """Picture the losses of the layers that were trained before the whole."""
+    numbers = sorted({row["layer"] for row in history})
+    by_layer = {f"layer {n}": [row for row in history if row["layer"] == n] for n in numbers}
+    return _picture(
+        lambda theme: plots.loss_curves(by_layer, theme=theme),
+        alt=f"Loss by epoch of the {len(numbers)} layers of {name}, which were trained one by one. "
+        + " ".join(_course(layer, rows) for layer, rows in by_layer.items()),
+        caption="The losses of its layers, which were trained one by one, each on what the one before it makes "
+        "of the images.",
+    )
+
+
 def activity(name: str, statistics: CodeStatistics) -> Picture:
     """Picture how strong each unit is, and how often it is on."""
     means, shares = statistics.unit_means, statistics.active_share
