@@ -144,6 +144,17 @@ def test_sparse_model_by_name(files, capsys):
     assert told["parameters"]["penalty"]["part"] == "l1"
 
 
+def test_a_machine_has_options_of_its_own(files, capsys):
+    machine = ["--model", "restricted-boltzmann-machine", "--n-components", "8", "--epochs", "2"]
+    told = run_json(capsys, "fit", "train.npy", "-o", "machine", *machine, "--sampler", "pcd:n_chains=20")
+    assert told["model"] == "RestrictedBoltzmannMachine"
+    assert told["parameters"]["sampler"] == {"part": "pcd", "n_steps": 1, "n_chains": 20}
+    assert main(["fit", "train.npy", "-o", "other", *machine, "--hidden-layers", "9"]) == 2
+    assert "--hidden-layers is no option of --model restricted-boltzmann-machine" in capsys.readouterr().err
+    assert main(["fit", "train.npy", "-o", "other", "--sampler", "pcd"]) == 2
+    assert "--sampler is no option of --model autoencoder" in capsys.readouterr().err
+
+
 def test_info_describes_a_model(model, capsys):
     told = run_json(capsys, "info", "model")
     assert told["model"] == "Autoencoder"
@@ -257,15 +268,21 @@ def test_demo_leaves_a_report_and_its_models(tmp_path, capsys, monkeypatch, digi
     monkeypatch.setattr("isthmus.cli.demo.N_COMPONENTS", 16)
     folder = tmp_path / "demo"
     kinds = ["single", "sparse", "deep", "denoising", "variational", "convolutional"]
+    kinds += ["pretrained", "machine"]
     told = run_json(capsys, "demo", "-o", str(folder), "--epochs", "5", "--batch-size", "32")
     page = (folder / "index.html").read_text()
-    assert [row["name"] for row in told["rows"]] == [*kinds, "PCA-2", "PCA-16", "PCA-128"]
+    assert [row["name"] for row in told["rows"]] == [*kinds, "PCA-2", "PCA-16", "PCA-128", "PCA-256"]
     assert all(sentence in page for sentence in told["verdicts"])
     for picture in (
         "denoising-denoising",
         "variational-manifold",
         "variational-latent-map",
         "variational-samples",
+        "pretrained-layers",
+        "machine-weights",
+        "machine-chains",
+        "machine-steps",
+        "machine-samples",
     ):
         assert (folder / "pictures" / f"{picture}.png").exists(), picture
     assert {path.name for path in (folder / "models").iterdir()} == set(kinds)

@@ -20,8 +20,8 @@ from isthmus import comparison
 from isthmus._checks import check_choice
 from isthmus.cli.console import INTERRUPTED, note, print_json, print_lines, readable
 from isthmus.cli.inputs import read_rows, rows_for
-from isthmus.errors import TrainingInterruptedWarning
-from isthmus.estimators import ESTIMATORS, Autoencoder, BaseAutoencoder
+from isthmus.errors import InvalidParameterError, TrainingInterruptedWarning
+from isthmus.estimators import ESTIMATORS, Autoencoder, BaseAutoencoder, RestrictedBoltzmannMachine
 from isthmus.persistence import check_target
 from isthmus.training import ProgressBar
 
@@ -39,25 +39,27 @@ MODELS: Mapping[str, type[BaseAutoencoder]] = {_plain_name(name): model for name
 
 
 def _with_estimator_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Give ``command`` an option for each of the estimator's parameters, with its documentation."""
-    documented = {entry.arg_name: entry for entry in parse(inspect.getdoc(Autoencoder) or "").params}
-    group = Group("Model", sort_key=1)
+    """Give ``command`` an option for each of the estimators' parameters, with its documentation."""
     own = [
         parameter
         for parameter in inspect.signature(command).parameters.values()
         if parameter.kind is not inspect.Parameter.VAR_KEYWORD
     ]
-    options = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=_option(parameter.default, documented[name], group),
-        )
-        for name, parameter in inspect.signature(Autoencoder).parameters.items()
-        if name not in NOT_OPTIONS
-    ]
-    command.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
+    options: dict[str, inspect.Parameter] = {}
+    for estimator, group in (
+        (Autoencoder, Group("Model", sort_key=1)),
+        (RestrictedBoltzmannMachine, Group("Model, of Boltzmann machines alone", sort_key=2)),
+    ):
+        documented = {entry.arg_name: entry for entry in parse(inspect.getdoc(estimator) or "").params}
+        for name, parameter in inspect.signature(estimator).parameters.items():
+            if name not in NOT_OPTIONS and name not in options:
+                options[name] = inspect.Parameter(
+                    name,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    default=None,
+                    annotation=_option(parameter.default, documented[name], group),
+                )
+    command.__signature__ = inspect.Signature([*own, *options.values()])  # type: ignore[attr-defined]
     return command
 
 
@@ -90,6 +92,11 @@ def fit(
     # Asked before the work, so that nothing is trained in vain.
     check_target(target, overwrite=force)
     given = {name: _parsed(name, text) for name, text in options.items() if text is not None}
+    for name in given:
+        if name not in inspect.signature(kind).parameters:
+            raise InvalidParameterError(
+                f"--{name.replace('_', '-')} is no option of --model {model}. Leave it out, or choose another model."
+            )
     estimator = kind(**given, callbacks=[ProgressBar(model)])
     source = read_rows(data)
     held_out = None if validation is None else read_rows(validation)

@@ -30,7 +30,8 @@ class Autoencoder(BaseAutoencoder):
         recurrent network and the code; the decoder mirrors them.
     activation : str, default="relu"
         Activation of the hidden layers: "identity", "relu", "leaky_relu", "elu", "selu", "gelu",
-        "silu", "sigmoid", "tanh" or "softplus".
+        "silu", "sigmoid", "tanh", "softplus" or "truncated_normal" (a smooth ReLU, the mean of the
+        rectified units of Boltzmann machines).
     code_activation : str, default="auto"
         Activation of the code. ``"auto"`` is what bottleneck or penalty ask for; "relu" for a single
         layer on data between 0 and 1 with at least ten features for each code unit, as in the
