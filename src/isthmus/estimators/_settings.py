@@ -179,15 +179,17 @@ def settings_for(
         and loss.support == "unit"
         and n_features >= RELU_FEATURES_PER_UNIT * n_components,
     )
+    clipping = None
     if parameters["learning_rate"] != "auto":
         learning_rate = number("learning_rate", minimum=0, open_minimum=True)
     elif sampler is not None:
-        visible, hidden = units_of(loss, code_activation)
-        learning_rate = optimizer.likelihood_rate(visible.rate * hidden.rate)
+        learning_rate, clipping = machine_rate(optimizer, loss, code_activation)
     else:
         depth = network.depth(hidden_layers)
         suggested = optimizer.learning_rate(n_features, depth, bounded=loss.bounded)
         learning_rate = bottleneck.rate * network.learning_rate(suggested)
+    if parameters["gradient_clipping"] is not None:
+        clipping = number("gradient_clipping", minimum=0, open_minimum=True)
     settings = Settings(
         n_components=n_components,
         hidden_layers=hidden_layers,
@@ -200,11 +202,7 @@ def settings_for(
         learning_rate=learning_rate,
         schedule=schedule_for(parameters["schedule"], owner),
         weight_decay=number("weight_decay", minimum=0),
-        gradient_clipping=(
-            None
-            if parameters["gradient_clipping"] is None
-            else number("gradient_clipping", minimum=0, open_minimum=True)
-        ),
+        gradient_clipping=clipping,
         epochs=(
             auto_epochs(n_rows, batch_size)
             if parameters["epochs"] == "auto"
@@ -293,6 +291,18 @@ def units_of(loss: ReconstructionLoss, code_activation: str) -> tuple[Units, Uni
     hidden = units_with(code_activation)
     assert hidden is not None
     return UNITS[visible], hidden
+
+
+def machine_rate(
+    optimizer: Optimizer, loss: ReconstructionLoss, code_activation: str
+) -> tuple[float, float | None]:
+    """Return a good learning rate for a Boltzmann machine, and the largest gradient that it bears.
+
+    Where neither layer has bounds, each feeds on the other: a step that is too long is answered by a longer one.
+    """
+    visible, hidden = units_of(loss, code_activation)
+    rate = optimizer.likelihood_rate(visible.rate * hidden.rate)
+    return rate, None if visible.bounded or hidden.bounded else 1.0
 
 
 def schedule_for(value: object, owner: str) -> Schedule:

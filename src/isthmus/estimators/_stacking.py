@@ -15,7 +15,7 @@ from isthmus.bottlenecks import Plain
 from isthmus.estimators._assembly import Assembly
 from isthmus.estimators._building import mean_of
 from isthmus.estimators._inference import outputs_of
-from isthmus.estimators._settings import Settings, units_of
+from isthmus.estimators._settings import Settings, machine_rate
 from isthmus.estimators._trainer import Trainer
 from isthmus.networks import DenseNetwork, activation
 from isthmus.networks.layers import TiedLinear
@@ -129,15 +129,15 @@ class Stack:
         """
         whole = History()
         for number, layer in enumerate(self.layers, 1):
-            rows, validation = layer.prepared(rows), validation and layer.prepared(validation)
+            ready = layer.prepared(rows)
             if self.fresh:
-                layer.start(mean_of(rows))
+                layer.start(mean_of(ready))
             history = layer.trainer.train(
-                rows,
+                ready,
                 seed=seed + number,
                 schedule=schedule,
                 epochs=epochs,
-                validation=validation,
+                validation=validation and layer.prepared(validation),
                 callbacks=callbacks,
                 model=model,
                 anneal=anneal,
@@ -158,14 +158,14 @@ def _settings_of_layer(
     settings: Settings, scheme: Scheme, encoder: nn.Linear, before: str | None, own: str
 ) -> Settings:
     """Return the settings by which one layer is trained; ``before`` is the activation of its rows."""
-    loss = settings.loss
+    loss, clipping = settings.loss, settings.gradient_clipping
     if before is not None:
         loss = BinaryCrossEntropy() if before == "sigmoid" else SquaredError()
     if scheme.learning_rate is not None:
         rate = scheme.learning_rate
     elif scheme.sampler is not None:
-        visible, hidden = units_of(loss, own)
-        rate = scheme.optimizer.likelihood_rate(visible.rate * hidden.rate)
+        rate, suggested = machine_rate(scheme.optimizer, loss, own)
+        clipping = clipping or suggested
     else:
         rate = scheme.optimizer.learning_rate(encoder.in_features, 1, bounded=loss.bounded)
     noise = settings.noise
@@ -182,6 +182,7 @@ def _settings_of_layer(
         bottleneck=Plain(),
         optimizer=scheme.optimizer,
         learning_rate=scheme.share * rate,
+        gradient_clipping=clipping,
         sampler=scheme.sampler,
         centred=scheme.centred,
         precision="float32" if scheme.sampler else settings.precision,
@@ -259,6 +260,7 @@ class _Layer:
 
 
 def _moments(rows: StoredRows) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation of each column; 1 where nothing varies."""
+    """Return mean and standard deviation of each column; more than that where little varies."""
     unit, offset = torch.std_mean(rows.values, dim=0)
-    return offset, torch.where(unit > 0, unit, 1.0)
+    # What a unit says in one row of thousands would otherwise be a hundred deviations.
+    return offset, torch.maximum(unit, 0.2 * unit.mean()).clamp_min(1e-6)

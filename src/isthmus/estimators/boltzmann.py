@@ -79,7 +79,7 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
     schedule : str or part, default="one-cycle"
         As in :class:`Autoencoder`.
     gradient_clipping : float or None, default=None
-        Largest norm of the gradient.
+        Largest norm of the gradient; ``None`` is 1 where neither layer of units has bounds, and none elsewhere.
     epochs : int or "auto", default="auto"
         Passes over the training rows; ``"auto"`` makes about 12,000 steps.
     batch_size : int or "auto", default="auto"
