@@ -12,7 +12,14 @@ from sklearn.decomposition import PCA
 from sklearn.neural_network import BernoulliRBM
 
 from helpers import INITIALIZATIONS, SAMPLERS, sse, state_of
-from isthmus import Autoencoder, DeepBeliefNetwork, DenoisingAutoencoder, RestrictedBoltzmannMachine, load
+from isthmus import (
+    Autoencoder,
+    DeepBeliefNetwork,
+    DenoisingAutoencoder,
+    RestrictedBoltzmannMachine,
+    find_learning_rate,
+    load,
+)
 from isthmus._random import GIBBS, row_keys
 from isthmus.errors import InvalidParameterError, NoImprovementWarning
 from isthmus.estimators._contrastive import LikelihoodGradient, MachineObjective
@@ -342,6 +349,12 @@ def test_learnt_parameters_are_there_after_fit(digits, tmp_path):
 def test_wrong_parameters_are_named(parameters, message, digits):
     with pytest.raises(InvalidParameterError, match=message):
         RestrictedBoltzmannMachine(4, epochs=1, **parameters).fit(digits[0])
+
+
+def test_no_learning_rate_is_found_where_no_loss_is_followed(digits):
+    for model in (RestrictedBoltzmannMachine(4), DeepBeliefNetwork(4)):
+        with pytest.raises(InvalidParameterError, match="which a Boltzmann machine does not"):
+            find_learning_rate(model, digits[0])
 
 
 # Belief networks, and starts

@@ -124,6 +124,9 @@ def find_learning_rate(
     """
     if not isinstance(model, BaseAutoencoder):
         raise InvalidTypeError(str(wrong_parameter(OWNER, "model", "an autoencoder of Isthmus", model)))
+    if "sampler" in model.get_params(deep=False):
+        wanted = "one that follows the loss it reports, which a Boltzmann machine does not"
+        raise wrong_parameter(OWNER, "model", wanted, model)
     steps = check_integer(steps, parameter="steps", owner=OWNER, minimum=FEWEST_STEPS)
     lowest = check_number(lowest, parameter="lowest", owner=OWNER, minimum=0, open_minimum=True)
     highest = check_number(highest, parameter="highest", owner=OWNER, minimum=lowest, open_minimum=True)
