@@ -358,16 +358,18 @@ def gain_table(rows: list[Row]) -> Iterator[str]:
                     for row in rows
                     if (row["era"], row["start"], row["labels"]) == (era, start, n)
                 ]
-                if not errors or None in errors:
+                found = [value for value in errors if value is not None]
+                if not found:
                     cells.append("diverged" if errors else "")
                     continue
-                mean = float(np.mean(errors))
-                cell = f"{mean:.2f} ± {np.std(errors):.2f}"
+                mean = float(np.mean(found))
+                cell = f"{mean:.2f} ± {np.std(found):.2f}"
                 if start == "random":
                     plain[n] = mean
                 elif n in plain:
                     cell += f" ({plain[n] - mean:+.2f})"
-                cells.append(cell)
+                lost = len(errors) - len(found)
+                cells.append(f"{cell}, {lost} diverged" if lost else cell)
             if any(cells):
                 yield f"| {era} | {start} | " + " | ".join(cells) + " |"
 

@@ -180,14 +180,14 @@ def settings_for(
         and n_features >= RELU_FEATURES_PER_UNIT * n_components,
     )
     clipping = None
-    if parameters["learning_rate"] != "auto":
-        learning_rate = number("learning_rate", minimum=0, open_minimum=True)
-    elif sampler is not None:
+    if sampler is not None:
         learning_rate, clipping = machine_rate(optimizer, loss, code_activation)
     else:
         depth = network.depth(hidden_layers)
         suggested = optimizer.learning_rate(n_features, depth, bounded=loss.bounded)
         learning_rate = bottleneck.rate * network.learning_rate(suggested)
+    if parameters["learning_rate"] != "auto":
+        learning_rate = number("learning_rate", minimum=0, open_minimum=True)
     if parameters["gradient_clipping"] is not None:
         clipping = number("gradient_clipping", minimum=0, open_minimum=True)
     settings = Settings(
@@ -298,11 +298,14 @@ def machine_rate(
 ) -> tuple[float, float | None]:
     """Return a good learning rate for a Boltzmann machine, and the largest gradient that it bears.
 
-    Where neither layer has bounds, each feeds on the other: a step that is too long is answered by a longer one.
+    Where neither layer has bounds, each feeds on the other: a step that is too long is answered by a longer one;
+    and so it is with units that all say more where one does.
     """
     visible, hidden = units_of(loss, code_activation)
     rate = optimizer.likelihood_rate(visible.rate * hidden.rate)
-    return rate, None if visible.bounded or hidden.bounded else 1.0
+    if visible.bounded or hidden.bounded:
+        return rate, 10.0 if hidden.excitable else None
+    return rate, 1.0
 
 
 def schedule_for(value: object, owner: str) -> Schedule:

@@ -79,7 +79,8 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
     schedule : str or part, default="one-cycle"
         As in :class:`Autoencoder`.
     gradient_clipping : float or None, default=None
-        Largest norm of the gradient; ``None`` is 1 where neither layer of units has bounds, and none elsewhere.
+        Largest norm of the gradient; ``None`` is 1 where neither layer has bounds, 10 with rectified hidden
+        units elsewhere, and none with others.
     epochs : int or "auto", default="auto"
         Passes over the training rows; ``"auto"`` makes about 12,000 steps.
     batch_size : int or "auto", default="auto"

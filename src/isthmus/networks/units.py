@@ -32,6 +32,8 @@ class Units(ABC):
     kin: ClassVar[tuple[str, ...]] = ()
     #: Whether their values are.
     bounded: ClassVar[bool] = False
+    #: Whether a step that is too long is answered by a longer one even where the other layer has bounds.
+    excitable: ClassVar[bool] = False
     #: Share of the learning rate of binary units that a machine with these bears.
     rate: ClassVar[float] = 1.0
 
@@ -132,6 +134,7 @@ class Rectified(Units):
     name = "rectified"
     activation = "truncated_normal"
     kin = ("relu", "softplus")
+    excitable = True
     rate = 0.05
 
     #: Below this input double precision cannot tell what is left of the distribution from nothing.
