@@ -146,7 +146,7 @@ def stacked(train: Any, test: Any, arguments: argparse.Namespace) -> Iterator[Ro
     for name, noise in (("stacked denoising", "masking:share=0.25"), ("plain stacked", None)):
         for seed in arguments.seeds:
             encoder = Autoencoder(
-                1000,
+                500,
                 hidden_layers=(1000, 1000),
                 activation="sigmoid",
                 code_activation="sigmoid",

@@ -36,7 +36,7 @@ from isthmus.training import (
 )
 
 #: Share of the usual learning rate that weights bear which already mean something.
-FINE_TUNING_RATE = 0.1
+FINE_TUNING_RATE = 0.2
 
 #: About how many steps a training takes when epochs="auto".
 AUTO_STEPS = 3000

@@ -61,7 +61,7 @@ class PretrainedClassifier(PartsMixin, ClassifierMixin, BaseEstimator):  # type:
     optimizer : str or part, default="adam"
         As in :class:`Autoencoder`.
     learning_rate : float or "auto", default="auto"
-        Peak learning rate; ``"auto"`` asks the optimiser, and takes a tenth in fine-tuning.
+        Peak learning rate; ``"auto"`` asks the optimiser, and takes a fifth in fine-tuning.
     schedule : str or part, default="one-cycle"
         As in :class:`Autoencoder`.
     weight_decay : float, default=0.0

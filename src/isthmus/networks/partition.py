@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -135,16 +135,28 @@ def annealed_log_partition(
     Z. Ghahramani and R. P. Adams, "Sandwiching the marginal likelihood using bidirectional Monte Carlo",
     arXiv:1511.02543, 2015.
     """
+    machine = _from_both_ends(machine, n_chains)
     nothing = machine.hidden_bias.new_zeros(())
-    known = float(
-        machine.visible.log_normalizer(machine.at(0.0).tempered_visible_bias()).sum()
-        + len(machine.hidden_bias) * machine.hidden.log_normalizer(nothing)
-    )
+    known = machine.visible.log_normalizer(machine.at(0.0).tempered_visible_bias()).sum(1).double()
+    known += len(machine.hidden_bias) * machine.hidden.log_normalizer(nothing)
     keys, ends, gains = _annealed(machine, n_chains, n_steps, seed)
+    gains += known
     value, error = _log_mean(gains)
     chosen = _drawn_by_weight(machine, ends, gains, keys, n_steps + 1, seed)
     _, losses = _led(machine, chosen, _ladder(n_steps)[::-1], keys, n_steps + 1 + _PARTING)
-    return LogPartition(known + value, error, known - _log_mean(losses)[0])
+    return LogPartition(value, error, -_log_mean(losses - known)[0])
+
+
+def _from_both_ends(machine: BoltzmannMachine, n_chains: int) -> BoltzmannMachine:
+    """Let half of the chains start from the machine's base, and half from hidden units without an opinion.
+
+    What the one misses the other may find, and an estimate by both is no less right.
+    """
+    given = machine.at(0.0).tempered_visible_bias()
+    idle = machine.hidden.mean(torch.zeros_like(machine.hidden_bias))[None]
+    other = replace(machine, base_bias=None).visible_inputs(idle)[0]
+    bases = torch.stack([given, other])[torch.arange(n_chains, device=given.device) % 2]
+    return replace(machine, base_bias=bases)
 
 
 @torch.no_grad()
@@ -166,8 +178,8 @@ def _annealed(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the chains' keys, their ends, and the logarithms of their weights."""
     keys = row_keys(seed, 0, torch.arange(n_chains, device=machine.weights.device))
-    inputs = machine.at(0.0).tempered_visible_bias()
-    start = machine.visible.sample(inputs.expand(n_chains, -1), keys, GIBBS)
+    inputs = machine.at(0.0).tempered_visible_bias().expand(n_chains, -1)
+    start = machine.visible.sample(inputs, keys, GIBBS)
     return keys, *_led(machine, start, _ladder(n_steps), keys, 1)
 
 
