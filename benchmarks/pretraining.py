@@ -148,14 +148,16 @@ def stacked(train: Any, test: Any, arguments: argparse.Namespace) -> Iterator[Ro
             encoder = Autoencoder(
                 500,
                 hidden_layers=(1000, 1000),
-                activation="sigmoid",
-                code_activation="sigmoid",
+                activation="relu",
+                code_activation="relu",
                 noise=noise,
-                initialization="stacked:epochs=30",
+                initialization="stacked:epochs=20",
                 random_state=seed,
                 **STILL,
             ).fit(X)
-            model = PretrainedClassifier(FrozenEstimator(encoder), epochs=30, random_state=seed).fit(X, y)
+            model = PretrainedClassifier(
+                FrozenEstimator(encoder), dropout=0.5, noise="masking:share=0.2", epochs=50, random_state=seed
+            ).fit(X, y)
             yield {"model": name, "seed": seed, "error": error(model, test)}
 
 
@@ -242,7 +244,7 @@ def likelihood(train: Any, test: Any, arguments: argparse.Namespace) -> Iterator
             begun = time.perf_counter()
             model = RestrictedBoltzmannMachine(16, random_state=seed, **settings).fit(X)
             seconds = time.perf_counter() - begun
-            exact, annealed = model.log_partition(), model.log_partition(method="annealing", n_steps=10_000)
+            exact, annealed = model.log_partition(), model.log_partition(method="annealing")
             yield {
                 "model": name,
                 "seed": seed,

@@ -322,7 +322,7 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
         return self._of_rows(X, log_pseudo_likelihood)
 
     def log_partition(
-        self, *, method: str = "auto", n_chains: int = 100, n_steps: int = 5000, random_state: Any = 0
+        self, *, method: str = "auto", n_chains: int = 1000, n_steps: int = 1000, random_state: Any = 0
     ) -> LogPartition:
         """Return the logarithm of the partition function, which makes likelihoods of free energies.
 
@@ -331,8 +331,9 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
         method : str, default="auto"
             "exact" goes through the states of one layer of at most 20 binary units; "annealing" is
             annealed importance sampling. ``"auto"`` is the first where it can be done.
-        n_chains, n_steps : int, default=100 and 5000
-            Chains of the annealing, and temperatures that each is led through.
+        n_chains, n_steps : int, default=1000
+            Chains of the annealing, and temperatures that each is led through. Many chains find more of the places
+            where a machine has its mass than long ones do.
         random_state : int, RandomState, Generator or None, default=0
             Seed of the annealing.
 
