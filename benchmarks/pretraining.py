@@ -169,7 +169,6 @@ def deep(train: Any, test: Any, arguments: argparse.Namespace) -> Iterator[Row]:
     for era, start in (
         ("modern", "random"),
         ("modern", "pca"),
-        ("modern", "stacked:epochs=3"),
         ("2006", "random"),
         ("2006", "rbm:epochs=5"),
     ):

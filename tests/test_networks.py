@@ -38,6 +38,9 @@ FORMULAS = {
     "sigmoid": lambda x: 1 / (1 + math.exp(-x)),
     "tanh": math.tanh,
     "softplus": lambda x: math.log1p(math.exp(x)),
+    "truncated_normal": lambda x: (
+        x + math.exp(-x * x / 2) / math.sqrt(2 * math.pi) / (0.5 * math.erfc(-x / math.sqrt(2)))
+    ),
 }
 
 
