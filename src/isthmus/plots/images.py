@@ -304,22 +304,6 @@ def _images(rows: ArrayLike, image_shape: Sequence[int], owner: str) -> Array:
     return np.moveaxis(images, 1, -1) if shape[0] in {1, 3} else images
 
 
-def _table(pictures: ArrayLike, owner: str, wanted: str, least: int = 1) -> Array:
-    array = np.asarray(pictures)
-    if array.ndim < 3 or array.size == 0 or array.shape[1] < least:
-        raise wrong_parameter(owner, "pictures", f"of shape ({wanted}, ...)", array.shape)
-    return array
-
-
-def _tiles(rows: Array, image_shape: Sequence[int], levels: tuple[float, float] | None, owner: str) -> Array:
-    """Return rows as colours, of shape (n, height, width, 3)."""
-    images = _images(rows, image_shape, owner)
-    between = grey_levels(images) if levels is None else levels
-    if not (len(between) == 2 and np.isfinite(between).all() and between[0] < between[1]):
-        raise wrong_parameter(owner, "levels", "two numbers, the lower one first", levels)
-    return _rgb(shades(images, between))
-
-
 def _rgb(images: Array) -> Array:
     return images if images.shape[-1] == 3 else images.repeat(3, axis=-1)
 

@@ -166,6 +166,156 @@ def latent_scatter(codes: ArrayLike, labels: ArrayLike | None = None, *, theme: 
     return _figure_of(frame)
 
 
+def interpolations(
+    pictures: ArrayLike,
+    image_shape: Sequence[int],
+    *,
+    levels: tuple[float, float] | None = None,
+    theme: Theme = LIGHT,
+) -> Figure:
+    """Draw ways from one image to another, one below the other.
+
+    Parameters
+    ----------
+    pictures : array-like of shape (pairs, steps, ...)
+        For each pair the images on the way, both ends included; about ten steps are good to look at.
+    image_shape : tuple of int
+        As for :func:`reconstructions`.
+    levels : (float, float), optional
+        As for :func:`manifold`.
+    theme : Theme
+        The colours.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InvalidParameterError
+        If rows do not have as many values as an image, or a way has less than two steps.
+
+    Examples
+    --------
+    >>> figure = interpolations([[[0, 0], [0, 1], [1, 1]]], (1, 2))
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['from', 'to']
+    """
+    array = _table(pictures, "interpolations", "pairs, at least two steps", least=2)
+    pairs, steps = array.shape[:2]
+    tiles = _tiles(array.reshape(pairs * steps, *array.shape[2:]), image_shape, levels, "interpolations")
+    grid = _draw(list(tiles.reshape(pairs, steps, *tiles.shape[1:])), left=0.0, below=0.26, theme=theme)
+    for column, words in ((0, "from"), (steps - 1, "to")):
+        grid.write_below(pairs - 1, column, words, theme.muted)
+    return grid.figure
+
+
+def samples(
+    pictures: ArrayLike,
+    image_shape: Sequence[int],
+    *,
+    levels: tuple[float, float] | None = None,
+    theme: Theme = LIGHT,
+) -> Figure:
+    """Draw images that a model made up.
+
+    Parameters
+    ----------
+    pictures : array-like of shape (n, ...)
+        The images, to be read like words: ten in a line, or sixteen if they are more than sixty.
+    image_shape : tuple of int
+        As for :func:`reconstructions`.
+    levels : (float, float), optional
+        As for :func:`manifold`.
+    theme : Theme
+        The colours.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InvalidParameterError
+        If there is no image, or rows do not have as many values as one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> samples(np.random.default_rng(0).random((40, 64)), (8, 8)).axes[0].texts[:]
+    []
+    """
+    array = np.asarray(pictures)
+    if array.ndim < 2 or len(array) == 0:
+        raise wrong_parameter("samples", "pictures", "of shape (at least one image, ...)", array.shape)
+    tiles = _tiles(array, image_shape, levels, "samples")
+    per_line = 10 if len(tiles) <= 60 else 16
+    lines = [tiles[start : start + per_line] for start in range(0, len(tiles), per_line)]
+    return _draw(lines, left=0.0, below=0.0, theme=theme).figure
+
+
+def denoising(
+    originals: ArrayLike,
+    noisy: ArrayLike,
+    restored: ArrayLike,
+    image_shape: Sequence[int],
+    *,
+    theme: Theme = LIGHT,
+) -> Figure:
+    """Draw noisy images, what a model restored from them, and the originals that it never saw.
+
+    Parameters
+    ----------
+    originals, noisy, restored : array-like of shape (n, ...)
+        The images; about ten are good to look at. Grey levels are those of the originals; what
+        noise puts outside their range is clipped.
+    image_shape : tuple of int
+        As for :func:`reconstructions`.
+    theme : Theme
+        The colours.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InvalidParameterError
+        If rows do not have as many values as an image.
+    DataError
+        If the three do not have equally many rows.
+
+    Examples
+    --------
+    >>> figure = denoising([[0, 1]], [[0.4, 0.7]], [[0.1, 0.9]], (1, 2))
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['noisy', 'restored', 'original']
+    """
+    clean = np.asarray(originals)
+    levels = grey_levels(clean)
+    strips = {"noisy": np.asarray(noisy), "restored": np.asarray(restored), "original": clean}
+    for name, rows in strips.items():
+        if len(rows) != len(clean):
+            raise DataError(f"{name!r} has {len(rows)} rows, but denoising is expecting {len(clean)}.")
+    return _strips(strips, image_shape, theme, "denoising", below=0.0, levels=levels).figure
+
+
+def _table(pictures: ArrayLike, owner: str, wanted: str, least: int = 1) -> Array:
+    array = np.asarray(pictures)
+    if array.ndim < 3 or array.size == 0 or array.shape[1] < least:
+        raise wrong_parameter(owner, "pictures", f"of shape ({wanted}, ...)", array.shape)
+    return array
+
+
+def _tiles(rows: Array, image_shape: Sequence[int], levels: tuple[float, float] | None, owner: str) -> Array:
+    """Return rows as colours, of shape (n, height, width, 3)."""
+    images = _images(rows, image_shape, owner)
+    between = grey_levels(images) if levels is None else levels
+    if not (len(between) == 2 and np.isfinite(between).all() and between[0] < between[1]):
+        raise wrong_parameter(owner, "levels", "two numbers, the lower one first", levels)
+    return _rgb(shades(images, between))
+
+
 def _edges(axes: tuple[ArrayLike, ArrayLike] | None, columns: int, rows: int) -> tuple[Vector, Vector]:
     """Return the values to be written along a grid, none if none are given."""
     if axes is None:
