@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from isthmus.estimators import (
         Autoencoder,
+        Compressor,
         ContractiveAutoencoder,
         ConvolutionalAutoencoder,
         DeepBeliefNetwork,
@@ -33,6 +34,7 @@ __version__ = "0.1.0.dev0"
 
 __all__ = [
     "Autoencoder",
+    "Compressor",
     "ContractiveAutoencoder",
     "ConvolutionalAutoencoder",
     "DeepBeliefNetwork",

@@ -8,6 +8,7 @@ written for scikit-learn keeps working::
      │    └── InvalidTypeError   (TypeError)   the same, of a wrong type
      ├── DataError               (ValueError)  rows that cannot be used, a data file that cannot be read
      ├── ModelFileError          (ValueError)  a saved model that is not one, or is damaged
+     ├── CompressedDataError     (ValueError)  compressed data that are damaged, or not for this model
      ├── OutputExistsError       (FileExistsError)  writing would replace something
      ├── DivergenceError         (FloatingPointError)  the loss of a training is no longer finite
      ├── DownloadError           (OSError)     a data set could not be fetched
@@ -23,6 +24,7 @@ written for scikit-learn keeps working::
 
 __all__ = [
     "CollapseWarning",
+    "CompressedDataError",
     "DataError",
     "DeadCodeWarning",
     "DeviceMemoryWarning",
@@ -58,6 +60,10 @@ class DataError(IsthmusError, ValueError):
 
 class ModelFileError(IsthmusError, ValueError):
     """A saved model is missing a part, damaged, or not a model at all."""
+
+
+class CompressedDataError(IsthmusError, ValueError):
+    """Compressed data are damaged, of a newer format, or were made with another model."""
 
 
 class OutputExistsError(IsthmusError, FileExistsError):

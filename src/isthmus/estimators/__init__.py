@@ -15,6 +15,7 @@ from isthmus.estimators.autoencoder import (
 from isthmus.estimators.belief import DeepBeliefNetwork
 from isthmus.estimators.boltzmann import RestrictedBoltzmannMachine
 from isthmus.estimators.classifier import PretrainedClassifier
+from isthmus.estimators.compressor import Compressor
 from isthmus.estimators.quantized import VectorQuantizedAutoencoder
 from isthmus.estimators.sequences import SequenceAutoencoder
 from isthmus.estimators.variational import VariationalAutoencoder
@@ -23,6 +24,7 @@ __all__ = [
     "ESTIMATORS",
     "Autoencoder",
     "BaseAutoencoder",
+    "Compressor",
     "ContractiveAutoencoder",
     "ConvolutionalAutoencoder",
     "DeepBeliefNetwork",

@@ -1,0 +1,76 @@
+"""Quantised codes: a matrix of integers of which each column has a distribution of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from isthmus.codec.tables import MOST_SYMBOLS, AdaptiveTables, stretches
+from isthmus.errors import CompressedDataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from isthmus.codec.channel import Channel
+
+    Integers: TypeAlias = NDArray[np.int64]
+
+__all__ = ["LARGEST", "send_columns"]
+
+#: Codes lie in (-2**47, 2**47); finer ones than that are beyond any model's precision.
+LARGEST = 1 << 47
+MODELLED_BITS = 10  # of wider columns, the bits below these are as good as random
+
+
+def send_columns(channel: Channel, values: Integers | None, shape: tuple[int, int]) -> Integers:
+    """Pass a matrix of integers through a channel, column by column.
+
+    Parameters
+    ----------
+    channel : Channel
+        Where they go through.
+    values : ndarray of int64, shape (n, k), or None
+        The integers, where they are known.
+    shape : (int, int)
+        n and k.
+
+    Returns
+    -------
+    ndarray of int64, shape (n, k)
+    """
+    rows, columns = shape
+    result = np.empty(shape, dtype=np.int64)
+    for column in range(columns):
+        known = None if values is None else values[:, column]
+        result[:, column] = _send_column(channel, known, rows)
+    return result
+
+
+def _send_column(channel: Channel, values: Integers | None, rows: int) -> Integers:
+    ends = None if values is None else np.array([values.min(), values.max()])
+    width = _send_width(channel, None if ends is None else int(np.abs(ends).max()).bit_length() + 1)
+    if width > LARGEST.bit_length() + 1:
+        raise CompressedDataError("a column of codes has larger values than any model's.")
+    offset = 1 << (width - 1)
+    ends = channel.bits(None if ends is None else ends + offset, width, 2) - offset
+    low, high = int(ends[0]), int(ends[1])
+    if high < low:
+        raise CompressedDataError("a column of codes ends before it begins.")
+    shift = max(0, (high - low).bit_length() - MODELLED_BITS)
+    tables = AdaptiveTables(1, ((high - low) >> shift) + 1)
+    assert tables.n_symbols <= MOST_SYMBOLS
+    result = np.empty(rows, dtype=np.int64)
+    for stretch in stretches(rows):
+        above = None if values is None else values[stretch] - low
+        count = stretch.stop - stretch.start
+        upper = tables.send(
+            channel, None if above is None else above >> shift, np.zeros(count, dtype=np.int64)
+        )
+        lower = channel.bits(None if above is None else above & ((1 << shift) - 1), shift, count)
+        result[stretch] = low + (upper << shift) + lower
+    return result
+
+
+def _send_width(channel: Channel, width: int | None) -> int:
+    return int(channel.bits(None if width is None else np.array([width - 1]), 6, 1)[0]) + 1

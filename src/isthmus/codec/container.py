@@ -1,0 +1,201 @@
+"""The file around compressed rows; FORMAT.md describes it byte by byte."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+import zlib
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+
+import numpy as np
+
+from isthmus.codec.levels import KINDS
+from isthmus.errors import CompressedDataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[Any]
+
+__all__ = [
+    "MOST_ROWS",
+    "MOST_VALUES",
+    "VERSION",
+    "Block",
+    "Header",
+    "header_bytes",
+    "read_blocks",
+    "read_header",
+    "write_block",
+    "write_end",
+]
+
+MAGIC = b"\x89ISTH\r\n\x1a"  # not text, and damaged by whatever takes it for text
+VERSION = 1
+MOST_ROWS = 65_536  # in a block
+MOST_VALUES = 1 << 27  # in the rows of a block
+MOST_COMPONENTS = 1 << 20
+LONGEST_HEADER = 1 << 24
+LONGEST_BLOCK = 1 << 30
+PREAMBLE = struct.Struct("<8sHI")
+BLOCK = struct.Struct("<4sIII")
+END = struct.Struct("<4sQI")
+BLOCK_MARK, END_MARK = b"ROWS", b"END."
+INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+DTYPES = (*INTEGERS, "bool", "float16", "float32", "float64")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What holds for all rows of a file.
+
+    Parameters
+    ----------
+    model : str
+        Fingerprint of the model, 64 hexadecimal digits.
+    dtype : str
+        Of the rows, as NumPy names it.
+    row_shape : tuple of int
+        The shape of a row.
+    steps : tuple of float
+        What one unit of each quantised code stands for.
+    whole : bool
+        Whether the model's codes are whole numbers, which are not rounded.
+    levels : str or None
+        One of :data:`isthmus.codec.levels.KINDS` where residuals are in the file too, else None.
+    step : float
+        The step of residuals, in the unit of the data, where levels are "steps"; else 1.
+    """
+
+    model: str
+    dtype: str
+    row_shape: tuple[int, ...]
+    steps: tuple[float, ...]
+    whole: bool = False
+    levels: str | None = None
+    step: float = 1.0
+
+    @property
+    def features(self) -> int:
+        """Number of values of a row."""
+        return math.prod(self.row_shape)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some rows: how many, and what a :class:`isthmus.codec.channel.Writer` made of them."""
+
+    rows: int
+    content: bytes
+
+
+def header_bytes(header: Header) -> bytes:
+    """Return the beginning of a file."""
+    text = json.dumps(asdict(header), allow_nan=False, separators=(",", ":")).encode()
+    start = PREAMBLE.pack(MAGIC, VERSION, len(text)) + text
+    return start + struct.pack("<I", zlib.crc32(start))
+
+
+def write_block(file: BinaryIO, block: Block) -> None:
+    """Write some rows."""
+    assert 1 <= block.rows <= MOST_ROWS
+    checksum = zlib.crc32(block.content, block.rows)
+    file.write(BLOCK.pack(BLOCK_MARK, block.rows, len(block.content), checksum) + block.content)
+
+
+def write_end(file: BinaryIO, rows: int) -> None:
+    """Write the end of a file, which says that nothing is missing."""
+    file.write(END.pack(END_MARK, rows, zlib.crc32(struct.pack("<Q", rows))))
+
+
+def read_header(file: BinaryIO) -> Header:
+    """Read the beginning of a file.
+
+    Raises
+    ------
+    CompressedDataError
+        If it is none of ours, of a newer version, or damaged.
+    """
+    start = _read(file, PREAMBLE.size)
+    magic, version, length = PREAMBLE.unpack(start)
+    if magic != MAGIC:
+        raise CompressedDataError("these are not rows compressed by Isthmus: they begin otherwise.")
+    if version != VERSION:
+        raise CompressedDataError(
+            f"the format version is {version}; this Isthmus reads version {VERSION}. Update Isthmus."
+        )
+    if length > LONGEST_HEADER:
+        raise CompressedDataError("the header is damaged: it is longer than a header can be.")
+    text = _read(file, length)
+    if struct.unpack("<I", _read(file, 4))[0] != zlib.crc32(start + text):
+        raise CompressedDataError("the header is damaged: its checksum does not fit.")
+    try:
+        return _checked(json.loads(text))
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
+        raise CompressedDataError(f"the header is damaged: {error}.") from error
+
+
+def read_blocks(file: BinaryIO) -> Iterator[Block]:
+    """Read the rows after the header, block by block, until the end.
+
+    Raises
+    ------
+    CompressedDataError
+        If a part is damaged or missing, or something follows the end.
+    """
+    rows = 0
+    while (mark := _read(file, 4)) == BLOCK_MARK:
+        _, count, length, checksum = BLOCK.unpack(mark + _read(file, BLOCK.size - 4))
+        if not 1 <= count <= MOST_ROWS or length > LONGEST_BLOCK:
+            raise CompressedDataError(f"the block after row {rows} is damaged: it cannot be that long.")
+        content = _read(file, length)
+        if zlib.crc32(content, count) != checksum:
+            raise CompressedDataError(f"the block after row {rows} is damaged: its checksum does not fit.")
+        rows += count
+        yield Block(count, content)
+    if mark != END_MARK:
+        raise CompressedDataError(f"what follows row {rows} is neither rows nor the end.")
+    _, total, checksum = END.unpack(mark + _read(file, END.size - 4))
+    if zlib.crc32(struct.pack("<Q", total)) != checksum or total != rows:
+        raise CompressedDataError(f"the end is damaged, or blocks are missing: {rows} rows came.")
+    if file.read(1):
+        raise CompressedDataError("something follows the end.")
+
+
+def _read(file: BinaryIO, length: int) -> bytes:
+    content = file.read(length)
+    if len(content) != length:
+        raise CompressedDataError("the data end too early: they are truncated.")
+    return content
+
+
+def _checked(saved: Mapping[str, Any]) -> Header:
+    """Return a header whose parts fit what a header can be, before memory is taken for any of it."""
+    header = Header(
+        model=str(saved["model"]),
+        dtype=str(saved["dtype"]),
+        row_shape=tuple(int(side) for side in saved["row_shape"]),
+        steps=tuple(float(step) for step in saved["steps"]),
+        whole=saved["whole"] is True,
+        levels=saved["levels"],
+        step=float(saved["step"]),
+    )
+    if header.dtype not in DTYPES:
+        raise ValueError(f"rows of {header.dtype} are not known")
+    sides = header.row_shape
+    if not 1 <= len(sides) <= 8 or min(sides) < 1 or header.features > MOST_VALUES:
+        raise ValueError(f"rows cannot have the shape {sides}")
+    if not 1 <= len(header.steps) <= MOST_COMPONENTS or not all(0 < s < math.inf for s in header.steps):
+        raise ValueError("the steps of the codes are not positive numbers")
+    if header.levels is not None and header.levels not in KINDS:
+        raise ValueError(f"levels {header.levels!r} are not known")
+    if not 0 < header.step < math.inf:
+        raise ValueError("the step of the residuals is not a positive number")
+    floats = np.dtype(header.dtype).kind == "f"
+    if header.levels is not None and (header.levels == "integers") == floats:
+        raise ValueError(f"levels {header.levels!r} are not for rows of {header.dtype}")
+    return header

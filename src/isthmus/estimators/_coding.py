@@ -1,0 +1,113 @@
+"""Blocks of rows through a fitted model and a range coder, in both directions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from isthmus.codec import LARGEST, MOST_VALUES, Block, Header, Levels, Reader, Writer, send_columns
+from isthmus.errors import CompressedDataError, DataError
+from isthmus.estimators._quantizing import Model, quantized
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How the rows of one file become bytes.
+
+    Parameters
+    ----------
+    model : Model
+        A fitted model.
+    header : Header
+        What the file says of all its rows.
+    """
+
+    model: Model
+    header: Header
+
+    @property
+    def levels(self) -> Levels | None:
+        """How rows are integers, where what copies leave is told too."""
+        if self.header.levels is None:
+            return None
+        return Levels(self.header.levels, np.dtype(self.header.dtype), self.header.step)
+
+    @property
+    def steps(self) -> NDArray[np.float64]:
+        """What one unit of each rounded code stands for."""
+        return np.asarray(self.header.steps)
+
+    def encode(self, rows: Array) -> Block:
+        """Return rows as bytes."""
+        header, levels = self.header, self.levels
+        if rows.dtype.name != header.dtype or rows.shape[1:] != header.row_shape:
+            raise DataError(
+                f"Rows of {rows.dtype} with shape {rows.shape[1:]} follow rows of {header.dtype} with shape "
+                f"{header.row_shape}; all blocks must be alike."
+            )
+        channel = Writer()
+        codes = flat(self.model.transform(rows if levels is None else doubles(rows)))
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not np.abs(codes / self.steps).max() < LARGEST:
+                raise DataError("The codes of these rows are too large for the steps that fit() chose.")
+        integers = send_columns(channel, quantized(codes, self.steps), codes.shape)
+        if levels is not None:
+            values = levels.of_rows(rows).reshape(len(rows), -1)
+            levels.send(channel, values, self._copies(integers, np.dtype(np.float64)), header.row_shape)
+        return Block(len(rows), channel.content())
+
+    def decode(self, block: Block) -> Array:
+        """Return rows from bytes."""
+        header, levels, dtype = self.header, self.levels, np.dtype(self.header.dtype)
+        if block.rows * max(header.features, len(header.steps)) > MOST_VALUES:
+            raise CompressedDataError("a block holds more values than a block can.")
+        channel = Reader(block.content)
+        integers = send_columns(channel, None, (block.rows, len(header.steps)))
+        copies = self._copies(integers, dtype if levels is None else np.dtype(np.float64))
+        if copies.shape[1] != header.features:
+            raise CompressedDataError("the header is damaged: its rows are not of the model's shape.")
+        rows = (
+            _as_type(copies, dtype)
+            if levels is None
+            else levels.to_rows(levels.send(channel, None, copies, header.row_shape))
+        )
+        return rows.reshape(block.rows, *header.row_shape)
+
+    def _copies(self, integers: NDArray[np.int64], dtype: np.dtype[Any]) -> Array:
+        """Return the copies of rounded codes, computed in no more precision than the rows need.
+
+        In double precision other machines find the same, but for its last digits.
+        """
+        if self.header.whole:
+            return flat(self.model.inverse_transform(integers)).astype(np.float64)
+        precision = np.float32 if dtype.itemsize <= 2 or dtype == np.float32 else np.float64
+        return flat(self.model.inverse_transform((integers * self.steps).astype(precision)))
+
+
+def doubles(rows: Array) -> NDArray[np.float64]:
+    """Return rows in double precision, where models compute what machines have to agree on."""
+    return rows.astype(np.float64, copy=False)
+
+
+def flat(values: ArrayLike) -> Array:
+    """Return one row of numbers for each row of what may have more dimensions."""
+    array = np.asarray(values)
+    return array.reshape(len(array), math.prod(array.shape[1:]))
+
+
+def _as_type(copies: Array, dtype: np.dtype[Any]) -> Array:
+    if dtype.kind == "f":
+        limit = np.finfo(dtype).max
+        return np.clip(copies, -limit, limit).astype(dtype)
+    if dtype.kind == "b":
+        return copies >= 0.5
+    limits = np.iinfo(dtype)
+    # 2**63 - 1 is no double: the largest one below it is.
+    top = np.nextafter(float(limits.max) + 1, 0) if limits.bits == 64 else limits.max
+    return np.clip(np.rint(copies), limits.min, top).astype(dtype)

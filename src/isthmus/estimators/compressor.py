@@ -1,0 +1,384 @@
+"""Rows as bytes, by any fitted model."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+from isthmus._checks import check_flag, check_number, wrong_parameter
+from isthmus.codec import (
+    MOST_ROWS,
+    Header,
+    exact_levels,
+    header_bytes,
+    levels_within,
+    read_blocks,
+    read_header,
+    write_block,
+    write_end,
+)
+from isthmus.errors import CompressedDataError, DataError, InvalidTypeError
+from isthmus.estimators._coding import Coding, doubles, flat
+from isthmus.estimators._fingerprint import fingerprint
+from isthmus.estimators._quantizing import auto_step, largest_where, quantized, sensitivities
+
+Array = NDArray[Any]
+
+SAMPLE_ROWS = 1024
+BLOCK_VALUES = 1 << 23  # of the rows that are in memory at a time
+#: Steps that are tried where residuals follow: coarser codes leave more to them.
+TRIED = 2.0 ** np.arange(-1, 6)
+SIGNIFICANT = 4  # digits of a step; more would only lengthen the header
+
+
+class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Rows to real bytes and back, by a model's codes.
+
+    Codes are rounded, and what is rounded goes through a range coder with integer tables, which both sides
+    learn from what went through. Beside the bytes, only the model is needed to read them. Each code is
+    rounded the more finely the more the copies depend on it.
+
+    Parameters
+    ----------
+    model : estimator
+        Anything with ``transform`` and ``inverse_transform``: an autoencoder of Isthmus, scikit-learn's
+        PCA. A fitted one is used as it is; another is cloned and fitted.
+    step : float or "auto", default="auto"
+        How far apart two rounded codes are, measured by what it does to the copies, in the unit of the
+        data. "auto" takes the coarsest step with which the squared error of the copies grows by at most
+        a twentieth; with ``lossless`` or ``max_error`` the step that takes the fewest bytes.
+    target_bpp : float, optional
+        Instead of a step: bits per value (per pixel, for images of one channel) that the rows of `fit`
+        take at most, all included but the model.
+    max_error : float, optional
+        No value of a decompressed row differs from its original by more than this, in the unit of the
+        data: what the copies miss is in the bytes as well. For rows of floats.
+    lossless : bool, default=False
+        Rows come back bit for bit: of integers, booleans, and floats of 16, 32 or 64 bits, which take
+        few bytes where they are multiples of 1/255, as images often are.
+
+    Attributes
+    ----------
+    model_ : estimator
+        The fitted model.
+    steps_ : ndarray of shape (n_components,)
+        How far apart two rounded values of each code are.
+    whole_ : bool
+        Whether codes are whole numbers already, such as the entries of a vector quantiser.
+    fingerprint_ : str
+        What the bytes name the model by.
+
+    See Also
+    --------
+    isthmus.Autoencoder : With ``bottleneck="entropy"`` codes are trained to take few bits.
+
+    References
+    ----------
+    J. Ballé, V. Laparra and E. P. Simoncelli, "End-to-end optimized image compression", ICLR, 2017.
+    G. N. N. Martin, "Range encoding: an algorithm for removing redundancy from a digitised message",
+    1979. R. Bamler, "Understanding entropy coding with asymmetric numeral systems", 2022 (the coder).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.decomposition import PCA
+    >>> from isthmus import Compressor
+    >>> X = np.random.default_rng(0).normal(size=(500, 2)) @ [[1, 2, 3, 4], [4, 3, 2, 1]]
+    >>> rough = Compressor(PCA(2), target_bpp=4).fit(X)
+    >>> content = rough.compress(X)
+    >>> len(content) * 8 / X.size <= 4
+    True
+    >>> rough.decompress(content).shape
+    (500, 4)
+    >>> exact = Compressor(PCA(2), max_error=0.01).fit(X)
+    >>> bool(np.abs(exact.decompress(exact.compress(X)) - X).max() <= 0.01)
+    True
+    """
+
+    model_: Any
+    steps_: NDArray[np.float64]
+    whole_: bool
+    fingerprint_: str
+
+    def __init__(
+        self,
+        model: Any = None,
+        *,
+        step: float | str = "auto",
+        target_bpp: float | None = None,
+        max_error: float | None = None,
+        lossless: bool = False,
+    ) -> None:
+        self.model = model
+        self.step = step
+        self.target_bpp = target_bpp
+        self.max_error = max_error
+        self.lossless = lossless
+
+    def fit(self, X: ArrayLike, y: Any = None) -> Self:
+        """Decide how finely codes are rounded, and fit the model if it is not fitted.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), or as the model takes rows
+            Rows like those to be compressed, best the very ones.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            When parameters contradict each other or the data, or cannot be met.
+        """
+        self._check_parameters()
+        rows = _as_rows(X)
+        self.model_ = self._fitted(X)
+        self.fingerprint_ = fingerprint(self.model_)
+        sample = rows[:: max(1, len(rows) // SAMPLE_ROWS)][:SAMPLE_ROWS]
+        codes = flat(self.model_.transform(doubles(sample)))
+        self.whole_ = codes.dtype.kind in "biu"
+        if self.whole_:
+            self._refuse_steps()
+            self.steps_ = np.ones(codes.shape[1])
+            return self
+        units = 1 / sensitivities(self.model_, codes)
+        self.steps_ = _rounded(self._common_step(rows, sample, codes, units) * units)
+        return self
+
+    def compress(self, X: ArrayLike) -> bytes:
+        """Return rows as bytes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), or as the model takes rows
+            Finite real numbers.
+
+        Returns
+        -------
+        bytes
+            What :meth:`decompress` reads; the format is described in FORMAT.md.
+        """
+        check_is_fitted(self)
+        rows, file = _as_rows(X), io.BytesIO()
+        size = block_rows(rows.shape[1:])
+        self.compress_to((rows[start : start + size] for start in range(0, len(rows), size)), file)
+        return file.getvalue()
+
+    def decompress(self, content: bytes) -> Array:
+        """Return rows from bytes.
+
+        Parameters
+        ----------
+        content : bytes
+            What :meth:`compress` returned, here or on another machine, with the same model.
+
+        Returns
+        -------
+        ndarray
+            Rows in the type and shape in which they were compressed: the copies of the rounded codes, or
+            the originals within ``max_error`` or without any loss, if they were so compressed.
+
+        Raises
+        ------
+        CompressedDataError
+            When the bytes are damaged, of a newer format, or were made with another model.
+        """
+        return np.concatenate(list(self.decompress_from(io.BytesIO(content))))
+
+    def compress_to(self, blocks: Iterable[ArrayLike], file: BinaryIO) -> int:
+        """Write rows to a file, of which only some need to be in memory at a time.
+
+        Parameters
+        ----------
+        blocks : iterable of array-like
+            Some rows each, all of one type and shape: at most 65,536 rows in each. Tables are learnt
+            anew in every block, so that a few thousand rows should be in one.
+        file : binary file
+            To write to.
+
+        Returns
+        -------
+        int
+            The number of rows.
+        """
+        check_is_fitted(self)
+        coding: Coding | None = None
+        total = 0
+        for block in blocks:
+            rows = _as_rows(block)
+            if coding is None:
+                coding = self._coding(rows)
+                file.write(header_bytes(coding.header))
+            write_block(file, coding.encode(rows))
+            total += len(rows)
+        if coding is None:
+            raise DataError("There are no rows to compress.")
+        write_end(file, total)
+        return total
+
+    def decompress_from(self, file: BinaryIO) -> Iterator[Array]:
+        """Yield rows from a file, block by block.
+
+        Parameters
+        ----------
+        file : binary file
+            What :meth:`compress_to` wrote.
+
+        Yields
+        ------
+        ndarray
+            Some rows.
+
+        Raises
+        ------
+        CompressedDataError
+            When the file is damaged or was made with another model. Rows yielded before were right.
+        """
+        model = self._decoder()
+        header, own = read_header(file), fingerprint(model)
+        if header.model != own:
+            raise CompressedDataError(
+                f"they were compressed with another model ({header.model[:12]}...) than this one "
+                f"({own[:12]}...)."
+            )
+        coding = Coding(model, header)
+        for block in read_blocks(file):
+            yield coding.decode(block)
+
+    def transform(self, X: ArrayLike) -> Array:
+        """Return the codes of rows as they are after rounding, shape (n, n_components)."""
+        check_is_fitted(self)
+        codes = np.asarray(self.model_.transform(X))
+        rounded = quantized(flat(codes), self.steps_) * self.steps_
+        return rounded.astype(codes.dtype).reshape(codes.shape)
+
+    def inverse_transform(self, X: ArrayLike) -> Array:
+        """Return the copies that codes stand for."""
+        check_is_fitted(self)
+        return np.asarray(self.model_.inverse_transform(X))
+
+    def _check_parameters(self) -> None:
+        owner = type(self).__name__
+        if not all(callable(getattr(self.model, name, None)) for name in ("transform", "inverse_transform")):
+            wanted = "a model with transform and inverse_transform"
+            raise InvalidTypeError(str(wrong_parameter(owner, "model", wanted, self.model)))
+        check_flag(self.lossless, parameter="lossless", owner=owner)
+        if isinstance(self.step, str):
+            if self.step != "auto":
+                raise wrong_parameter(owner, "step", "a positive number or 'auto'", self.step)
+        else:
+            check_number(self.step, parameter="step", owner=owner, minimum=0, open_minimum=True)
+        for name in ("target_bpp", "max_error"):
+            if getattr(self, name) is not None:
+                check_number(getattr(self, name), parameter=name, owner=owner, minimum=0, open_minimum=True)
+        goals = {
+            "target_bpp": self.target_bpp is not None,
+            "max_error": self.max_error is not None,
+            "lossless": self.lossless,
+        }
+        chosen = [name for name, given in goals.items() if given]
+        if len(chosen) > 1 or (self.target_bpp is not None and self.step != "auto"):
+            both = " and ".join(chosen if len(chosen) > 1 else ["target_bpp", "step"])
+            raise wrong_parameter(
+                owner, chosen[0], f"given alone, not {both} together", getattr(self, chosen[0])
+            )
+
+    def _refuse_steps(self) -> None:
+        for name, unset in (("step", "auto"), ("target_bpp", None)):
+            if getattr(self, name) != unset:
+                wanted = f"{unset!r} for a model whose codes are whole numbers"
+                raise wrong_parameter(type(self).__name__, name, wanted, getattr(self, name))
+
+    def _fitted(self, X: ArrayLike) -> Any:
+        try:
+            check_is_fitted(self.model)
+        except NotFittedError:
+            return clone(self.model).fit(X)
+        return self.model
+
+    def _common_step(
+        self, rows: Array, sample: Array, codes: NDArray[np.float64], units: NDArray[np.float64]
+    ) -> float:
+        """Return the step in the unit of the data that the parameters ask for."""
+        if not isinstance(self.step, str):
+            return float(self.step)
+        fine = auto_step(self.model_, flat(doubles(sample)), codes, units)
+        if self.target_bpp is not None:
+            return self._step_for_rate(self.target_bpp, rows, fine, units)
+        if not self.lossless and self.max_error is None:
+            return fine
+
+        def size(step: float) -> int:
+            self.steps_ = _rounded(step * units)
+            return len(self._coding(sample).encode(sample).content)
+
+        return float(min(fine * TRIED, key=size))
+
+    def _step_for_rate(self, target: float, rows: Array, fine: float, units: NDArray[np.float64]) -> float:
+        some = rows[: block_rows(rows.shape[1:])]
+
+        def bits(step: float) -> float:
+            self.steps_ = _rounded(step * units)
+            return 8 * len(self.compress(some)) / some.size
+
+        coarsest = fine * 2.0**12
+        if bits(coarsest) > target:
+            wanted = f"at least {bits(coarsest):.3g} bits per value for this model and {len(some)} rows"
+            raise wrong_parameter(type(self).__name__, "target_bpp", wanted, target)
+        # More rows share the header, so that the rate of some bounds that of all.
+        return 1 / largest_where(lambda inverse: bits(1 / inverse) <= target, 1 / coarsest, 2.0**10 / fine)
+
+    def _coding(self, rows: Array) -> Coding:
+        """Return how rows like these are compressed."""
+        levels = None
+        if self.lossless:
+            levels = exact_levels(rows)
+        elif self.max_error is not None:
+            levels = levels_within(self.max_error, rows)
+        header = Header(
+            model=self.fingerprint_,
+            dtype=rows.dtype.name,
+            row_shape=rows.shape[1:],
+            steps=tuple(self.steps_.tolist()),
+            whole=self.whole_,
+            levels=None if levels is None else levels.kind,
+            step=1.0 if levels is None else levels.step,
+        )
+        return Coding(self.model_, header)
+
+    def _decoder(self) -> Any:
+        """Return the model; nothing else is needed to read, since files hold the steps."""
+        model = getattr(self, "model_", self.model)
+        self._check_parameters()
+        check_is_fitted(model)
+        return model
+
+
+def block_rows(row_shape: tuple[int, ...]) -> int:
+    """Return how many rows of a shape should be compressed at a time."""
+    return max(1, min(MOST_ROWS, BLOCK_VALUES // math.prod(row_shape)))
+
+
+def _as_rows(X: ArrayLike) -> Array:
+    rows = np.asarray(X)
+    if rows.dtype.kind not in "biuf" or rows.dtype.itemsize > 8:
+        raise DataError(f"Rows of {rows.dtype} cannot be compressed; real numbers of up to 64 bits can.")
+    if rows.ndim < 2 or 0 in rows.shape:
+        raise DataError(f"Rows have shape {rows.shape}, but (rows, features) with something in it is needed.")
+    return rows.astype(rows.dtype.newbyteorder("="), copy=False)
+
+
+def _rounded(steps: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.array([float(f"{step:.{SIGNIFICANT}g}") for step in steps])
