@@ -49,6 +49,12 @@ app.command(
     help="Write what is left of DATA after encoding and decoding.",
 )
 app.command(
+    "isthmus.cli.compressing:compress", name="compress", help="Make bytes of the rows of DATA with a model."
+)
+app.command(
+    "isthmus.cli.compressing:decompress", name="decompress", help="Make rows of compressed bytes again."
+)
+app.command(
     "isthmus.cli.about:info", name="info", help="Show versions and hardware, or what a saved model is."
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import struct
 import zlib
 from dataclasses import asdict, dataclass
@@ -27,6 +28,7 @@ __all__ = [
     "VERSION",
     "Block",
     "Header",
+    "count_rows",
     "header_bytes",
     "read_blocks",
     "read_header",
@@ -137,6 +139,25 @@ def read_header(file: BinaryIO) -> Header:
         return _checked(json.loads(text))
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
         raise CompressedDataError(f"the header is damaged: {error}.") from error
+
+
+def count_rows(file: BinaryIO) -> int:
+    """Return how many rows a file that can be searched says it has; it is then where it was.
+
+    Raises
+    ------
+    CompressedDataError
+        If its end is damaged or missing.
+    """
+    place = file.tell()
+    if file.seek(0, os.SEEK_END) < END.size:
+        raise CompressedDataError("the data end too early: they are truncated.")
+    file.seek(-END.size, os.SEEK_END)
+    mark, rows, checksum = END.unpack(_read(file, END.size))
+    file.seek(place)
+    if mark != END_MARK or checksum != zlib.crc32(struct.pack("<Q", rows)):
+        raise CompressedDataError("the end is damaged or missing: they are truncated.")
+    return int(rows)
 
 
 def read_blocks(file: BinaryIO) -> Iterator[Block]:

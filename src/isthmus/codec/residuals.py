@@ -26,6 +26,7 @@ __all__ = ["send_bytes", "send_residuals"]
 LEVELS = 256
 #: Where predictions of bytes are told apart: finer at both ends, where pictures have most values.
 BINS = np.array([1, 2, 4, 8, 16, 32, 56, 84, 112, 140, 168, 196, 220, 236, 246, 251, 254])
+FEW = 32  # levels, up to which each prediction is a bin of its own
 NEIGHBOUR_BINS = np.array([1, 8, 32, 64, 128, 192, 240, 252])
 
 #: Residuals below are symbols of their own; of larger ones the two leading bits are, and the rest is raw.
@@ -57,14 +58,17 @@ def send_bytes(
     -------
     ndarray of int64, shape (n, d)
     """
-    bins = np.digitize(np.clip(predictions, 0, LEVELS - 1), BINS)
-    tables = AdaptiveTables((len(BINS) + 1) * (len(NEIGHBOUR_BINS) + 1), LEVELS)
+    top = int(channel.bits(None if values is None else values.max(keepdims=True)[0], 8, 1)[0])
+    edges = BINS if top > FEW else np.arange(1, top + 1)
+    neighbour_edges = NEIGHBOUR_BINS * top // (LEVELS - 1)
+    bins = np.digitize(np.clip(predictions, 0, LEVELS - 1), edges)
+    tables = AdaptiveTables((len(edges) + 1) * (len(NEIGHBOUR_BINS) + 1), top + 1)
     result = np.zeros(predictions.shape, dtype=np.int64)
     for feature, neighbours in enumerate(_neighbours(row_shape)):
         contexts = bins[:, feature] * (len(NEIGHBOUR_BINS) + 1)
         if neighbours:
             around = sum(result[:, other] for other in neighbours) // len(neighbours)
-            contexts = contexts + np.digitize(around, NEIGHBOUR_BINS)
+            contexts = contexts + np.digitize(around, neighbour_edges)
         known = None if values is None else values[:, feature]
         result[:, feature] = tables.send(channel, known, contexts)
     return result

@@ -6,10 +6,20 @@
 <Split mnist:train: 60000 images of 28 × 28>
 """
 
+from isthmus.data._atomic import replacing
 from isthmus.data.bundled import load_mnist
 from isthmus.data.fashion import load_fashion_mnist
 from isthmus.data.readers import Data, read_data
 from isthmus.data.splits import Split
-from isthmus.data.writers import write_data
+from isthmus.data.writers import write_blocks, write_data
 
-__all__ = ["Data", "Split", "load_fashion_mnist", "load_mnist", "read_data", "write_data"]
+__all__ = [
+    "Data",
+    "Split",
+    "load_fashion_mnist",
+    "load_mnist",
+    "read_data",
+    "replacing",
+    "write_blocks",
+    "write_data",
+]

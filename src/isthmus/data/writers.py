@@ -15,7 +15,7 @@ from isthmus.data.parquet import write_parquet
 from isthmus.errors import DataError, InvalidParameterError, OutputExistsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -77,6 +77,63 @@ def write_data(
             _write(rows, names, ending, stream)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def write_blocks(
+    blocks: Iterable[NDArray[Any]], n_rows: int, target: str | Path, *, overwrite: bool = False
+) -> tuple[int, ...]:
+    """Write rows that come in blocks, of which a ``.npy`` file needs only one in memory at a time.
+
+    Parameters
+    ----------
+    blocks : iterable of ndarray
+        Some rows each, of one type and shape.
+    n_rows : int
+        How many rows they are together.
+    target : str or Path
+        The file, as for :func:`write_data`. For a table, rows of more than one dimension become flat.
+    overwrite : bool, default=False
+        Whether to replace a file that exists.
+
+    Returns
+    -------
+    tuple of int
+        The shape of what was written.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be written, or other than ``n_rows`` rows came.
+    OutputExistsError
+        If the file exists and ``overwrite`` is False.
+    """
+    path = Path(target)
+    ending = _checked_target(path, overwrite)
+    if ending != ".npy":
+        rows = np.concatenate(list(blocks))
+        rows = rows if ending == ".npz" else rows.reshape(len(rows), -1)
+        write_data(rows, path, overwrite=overwrite)
+        return rows.shape
+    try:
+        with replacing(path) as stream:
+            return _write_blocks(blocks, n_rows, stream)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def _write_blocks(blocks: Iterable[NDArray[Any]], n_rows: int, stream: BinaryIO) -> tuple[int, ...]:
+    written, shape = 0, (n_rows,)
+    for block in blocks:
+        if not written:
+            shape = (n_rows, *block.shape[1:])
+            description = np.lib.format.dtype_to_descr(block.dtype)
+            header = {"descr": description, "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(stream, header)
+        stream.write(np.ascontiguousarray(block).data)
+        written += len(block)
+    if written != n_rows or not n_rows:
+        raise DataError(f"{written} rows came where {n_rows} were expected.")
+    return shape
 
 
 def _checked_target(path: Path, overwrite: bool) -> str:

@@ -52,11 +52,11 @@ class Coding:
                 f"{header.row_shape}; all blocks must be alike."
             )
         channel = Writer()
-        codes = flat(self.model.transform(rows if levels is None else doubles(rows)))
+        codes = codes_of(self.model, rows if levels is None else doubles(rows))
         with np.errstate(over="ignore", invalid="ignore"):
             if not np.abs(codes / self.steps).max() < LARGEST:
                 raise DataError("The codes of these rows are too large for the steps that fit() chose.")
-        integers = send_columns(channel, quantized(codes, self.steps), codes.shape)
+        integers = send_columns(channel, quantized(codes, self.steps), (len(codes), codes.shape[1]))
         if levels is not None:
             values = levels.of_rows(rows).reshape(len(rows), -1)
             levels.send(channel, values, self._copies(integers, np.dtype(np.float64)), header.row_shape)
@@ -85,9 +85,20 @@ class Coding:
         In double precision other machines find the same, but for its last digits.
         """
         if self.header.whole:
-            return flat(self.model.inverse_transform(integers)).astype(np.float64)
+            model: Any = self.model
+            return flat(model.from_tokens(integers.reshape(len(integers), *model.tokens_shape_)))
         precision = np.float32 if dtype.itemsize <= 2 or dtype == np.float32 else np.float64
         return flat(self.model.inverse_transform((integers * self.steps).astype(precision)))
+
+
+def has_tokens(model: Any) -> bool:
+    """Say whether a model's codes are whole numbers, such as the entries of a codebook."""
+    return callable(getattr(model, "from_tokens", None))
+
+
+def codes_of(model: Any, rows: Array) -> Array:
+    """Return the codes of rows, shape (n, k)."""
+    return flat(model.tokens(rows) if has_tokens(model) else model.transform(rows))
 
 
 def doubles(rows: Array) -> NDArray[np.float64]:

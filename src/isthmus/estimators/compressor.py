@@ -26,7 +26,7 @@ from isthmus.codec import (
     write_end,
 )
 from isthmus.errors import CompressedDataError, DataError, InvalidTypeError
-from isthmus.estimators._coding import Coding, doubles, flat
+from isthmus.estimators._coding import Coding, codes_of, doubles, flat, has_tokens
 from isthmus.estimators._fingerprint import fingerprint
 from isthmus.estimators._quantizing import auto_step, largest_where, quantized, sensitivities
 
@@ -147,8 +147,8 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.model_ = self._fitted(X)
         self.fingerprint_ = fingerprint(self.model_)
         sample = rows[:: max(1, len(rows) // SAMPLE_ROWS)][:SAMPLE_ROWS]
-        codes = flat(self.model_.transform(doubles(sample)))
-        self.whole_ = codes.dtype.kind in "biu"
+        codes = codes_of(self.model_, doubles(sample))
+        self.whole_ = has_tokens(self.model_)
         if self.whole_:
             self._refuse_steps()
             self.steps_ = np.ones(codes.shape[1])
@@ -261,6 +261,8 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Return the codes of rows as they are after rounding, shape (n, n_components)."""
         check_is_fitted(self)
         codes = np.asarray(self.model_.transform(X))
+        if self.whole_:
+            return codes
         rounded = quantized(flat(codes), self.steps_) * self.steps_
         return rounded.astype(codes.dtype).reshape(codes.shape)
 

@@ -113,6 +113,13 @@ class VectorQuantizedAutoencoder(BaseAutoencoder):
             codes = quantizer.double().entries(torch.from_numpy(numbers))
         return self.inverse_transform(codes.numpy())
 
+    @property
+    def tokens_shape_(self) -> tuple[int, int]:
+        """The shape of the tokens of one row: (vectors, levels)."""
+        check_is_fitted(self)
+        vectors, levels = self._quantizer().tokens_shape
+        return vectors, levels
+
     def _quantizer(self) -> VectorQuantizer | ScalarQuantizer:
         bottleneck = self._assembly.bottleneck
         if not isinstance(bottleneck, VectorQuantizer | ScalarQuantizer):
