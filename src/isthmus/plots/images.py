@@ -288,7 +288,7 @@ def exemplars(
     shown = _rgb(shades(tiles, grey_levels(tiles) if levels is None else levels))
     of_unit = shown.reshape(len(units), count, *shown.shape[1:])
     # An empty column between the two, for the number of the second.
-    empty = _canvas(*shown.shape[1:3], theme)[np.newaxis]
+    empty = _canvas(shown.shape[1], shown.shape[2], theme)[np.newaxis]
     lines = [
         np.concatenate([of_unit[first], empty, *of_unit[first + 1 : first + 2]])
         for first in range(0, len(units), 2)

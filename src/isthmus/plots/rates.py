@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["rate_distortion"]
 
+OWNER = "rate_distortion"
 KINDS = {"model": ("-", "o"), "codec": ("--", "s")}
 
 
@@ -78,16 +79,15 @@ def rate_distortion(points: Sequence[Mapping[str, Any]], *, theme: Theme = LIGHT
 def _curves(points: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     curves: dict[str, dict[str, Any]] = {}
     for point in points:
-        owner = {"owner": "rate_distortion"}
         bits = check_number(
-            point["bits_per_value"], parameter="bits_per_value", minimum=0, open_minimum=True, **owner
+            point["bits_per_value"], parameter="bits_per_value", minimum=0, open_minimum=True, owner=OWNER
         )
-        error = check_number(point["sse"], parameter="sse", minimum=0, **owner)
-        kind = check_choice(point.get("kind", "model"), KINDS, parameter="kind", **owner)
+        error = check_number(point["sse"], parameter="sse", minimum=0, owner=OWNER)
+        kind = check_choice(point.get("kind", "model"), KINDS, parameter="kind", owner=OWNER)
         curve = curves.setdefault(str(point["name"]), {"kind": kind, "points": []})
         curve["points"].append((bits, error))
     if not curves:
-        raise wrong_parameter("rate_distortion", "points", "at least one point", list(points))
+        raise wrong_parameter(OWNER, "points", "at least one point", list(points))
     return curves
 
 
