@@ -18,6 +18,7 @@ from sklearn.decomposition import NMF, PCA
 from isthmus.comparison import Reconstruction, compare
 from isthmus.errors import DataError, InvalidParameterError, OutputExistsError
 from isthmus.metrics import CodeStatistics, code_statistics
+from isthmus.report import page as page_module
 from isthmus.report import pictures as pictures_module
 from isthmus.report import render, summarise, write_report
 from isthmus.report.model_pictures import pictures_of
@@ -86,7 +87,7 @@ def page(summary):
 class Reader(HTMLParser):
     """Collects what a page holds, and that its elements are closed in order."""
 
-    VOID = frozenset({"meta", "link", "img", "source", "br", "hr"})
+    VOID = frozenset({"meta", "link", "img", "input", "source", "br", "hr"})
 
     def __init__(self, page):
         super().__init__()
@@ -116,7 +117,10 @@ class Reader(HTMLParser):
 def test_summary_is_plain_but_for_the_pictures(summary):
     rest = {key: value for key, value in summary.items() if key != "pictures"}
     assert json.loads(json.dumps(rest)) == rest
-    assert summary["data"] == {
+    data = dict(summary["data"])
+    assert data.pop("train_print") != data.pop("test_print")
+    assert data == {
+        "kind": "images",
         "train_rows": 1000,
         "test_rows": 200,
         "features": 64,
@@ -153,8 +157,8 @@ def test_summary_compares_the_settings(summary):
 
 def test_every_picture_is_named_described_and_a_png(summary):
     told = [*summary["overview"], *(key for part in summary["sections"] for key in part["pictures"])]
-    assert sorted(told) == sorted(summary["pictures"])
-    assert len(told) == 2 + 4 * 3
+    assert sorted([*told, "thumbnails"]) == sorted(summary["pictures"])
+    assert len(told) == 2 + 4 * 6 + 3  # PCA is held against nobody
     for stem, picture in summary["pictures"].items():
         assert re.fullmatch(r"[a-z0-9-]+", stem)
         assert len(picture["alt"]) > 40
@@ -198,9 +202,12 @@ def test_data_that_are_not_images_have_tables_and_curves(digits):
     told = summarise(
         {"a": Rectified(train)}, train, test, image_shape=None, seconds={}, settings={}, title="t"
     )
-    assert set(told["pictures"]) == {"loss-curves", "a-activity", f"pca-{WIDTH}-activity"}
+    kinds = ("latent-map", "activity", "correlations")
+    own = {f"{name}-{kind}" for name in ("a", f"pca-{WIDTH}") for kind in kinds}
+    assert set(told["pictures"]) == {"loss-curves", "a-errors", *own}
     read = Reader(render(told))
-    assert len(read.all("img")) == 3
+    assert len(read.all("img")) == 8
+    assert read.all("input") == []
     assert "row of 64 values" in read.words
 
 
@@ -228,7 +235,7 @@ def test_names_that_look_alike_as_files(digits):
         image_shape=None, seconds={}, settings={}, title="t",
     )  # fmt: skip
     stems = {"a-b-activity", "a-b-2-activity", "model-activity", "pca-3-activity"}
-    assert set(told["pictures"]) == stems
+    assert {key for key in told["pictures"] if key.endswith("activity")} == stems
 
 
 class Plane:
@@ -283,10 +290,12 @@ def through(model, X):
 def test_a_code_of_two_numbers_has_a_map_and_a_manifold(plane_rows, drawn):
     model, labels = Plane(), np.arange(100) % 3
     kinds = pictures_of("flat", model, plane_rows, through(model, plane_rows), (2, 2), labels)
-    assert list(kinds) == ["latent-map", "manifold", "worst", "filters", "activity"]
-    name, codes, told = drawn["latent_map"]
+    assert list(kinds) == [
+        "examples", "latent-map", "manifold", "filters", "exemplars", "activity", "correlations",
+    ]  # fmt: skip
+    name, plane, told = drawn["latent_map"]
     assert name == "flat"
-    np.testing.assert_array_equal(codes, plane_rows[:, :2])
+    np.testing.assert_array_equal(plane.points, plane_rows[:, :2])
     np.testing.assert_array_equal(told, labels)
     _, grid, shape, (along, up), levels = drawn["manifold"]
     assert grid.shape == (15, 15, 4)
@@ -298,24 +307,32 @@ def test_a_code_of_two_numbers_has_a_map_and_a_manifold(plane_rows, drawn):
         np.testing.assert_allclose(grid[row, column], decoded, rtol=1e-6)
 
 
-def test_a_wider_code_has_neither(plane_rows, drawn):
+def test_a_wider_code_has_a_map_of_its_main_directions_and_no_manifold(plane_rows, drawn):
     model = PCA(n_components=3).fit(plane_rows)
     kinds = pictures_of("wide", model, plane_rows, through(model, plane_rows), (2, 2))
-    assert list(kinds) == ["worst", "filters", "activity"]
-    assert drawn == {}
+    assert list(kinds) == ["examples", "latent-map", "filters", "exemplars", "activity", "correlations"]
+    points = drawn["latent_map"][1].points
+    expected = PCA(n_components=2).fit_transform(model.transform(plane_rows))
+    np.testing.assert_allclose(abs(points), abs(expected), atol=1e-5)
+
+
+def test_a_code_of_one_number_has_no_map(plane_rows, drawn):
+    model = PCA(n_components=1).fit(plane_rows)
+    kinds = pictures_of("thin", model, plane_rows, through(model, plane_rows), (2, 2))
+    assert list(kinds) == ["examples", "filters", "exemplars", "activity"]
 
 
 def test_rows_that_are_not_images_have_the_map_alone(plane_rows, drawn):
     model = Imaginative()
     kinds = pictures_of("flat", model, plane_rows, through(model, plane_rows), None)
-    assert list(kinds) == ["latent-map", "activity"]
+    assert list(kinds) == ["latent-map", "activity", "correlations"]
     assert model.asked == []
 
 
 def test_a_model_that_samples_shows_samples_and_ways(plane_rows, drawn):
     model = Imaginative()
     kinds = pictures_of("vae", model, plane_rows, through(model, plane_rows), (2, 2))
-    assert list(kinds)[2:4] == ["samples", "interpolation"]
+    assert list(kinds)[3:5] == ["samples", "interpolation"]
     assert model.asked == [(40, 0)]
     np.testing.assert_array_equal(drawn["drawn_samples"][1], np.full((40, 4), 0.5))
     ways = drawn["interpolation"][1]
@@ -378,18 +395,21 @@ def test_what_a_model_offers_is_on_the_page(plane_rows):
     assert told["sections"][0]["pictures"] == [
         f"all-{kind}"
         for kind in (
-            "latent-map", "manifold", "samples", "interpolation", "denoising", "worst", "filters", "activity",
+            "examples", "errors", "latent-map", "manifold", "samples", "interpolation", "denoising", "filters",
+            "exemplars", "activity", "correlations",
         )
     ]  # fmt: skip
-    assert told["sections"][1]["pictures"][:2] == ["pca-2-latent-map", "pca-2-manifold"]
+    assert told["sections"][1]["pictures"][1:3] == ["pca-2-latent-map", "pca-2-manifold"]
     alts = {key: told["pictures"][f"all-{key}"]["alt"] for key in ("latent-map", "manifold", "samples")}
     assert "100 test rows at its code by all, coloured by 2 different labels" in alts["latent-map"]
     assert alts["manifold"].startswith("15 by 15 images that all decodes")
     assert alts["samples"].startswith("40 images that all made up")
     page = render(told)
-    assert len(Reader(page).all("img")) == len(told["pictures"]) == 1 + 8 + 5
-    for picture in told["pictures"].values():
-        assert picture["caption"] in Reader(page).words
+    # Two maps stand in the place of their pictures, and show parts of the sheet.
+    assert len(Reader(page).all("img")) == len(told["pictures"]) - 3 == 1 + 11 + 7 - 2
+    for key, picture in told["pictures"].items():
+        if not key.endswith(("map", "thumbnails")):
+            assert picture["caption"] in Reader(page).words
         for theme in ("light", "dark"):
             assert Image.open(io.BytesIO(picture[theme])).format == "PNG"
 
@@ -423,14 +443,18 @@ def test_page_is_accessible(summary, page):
     assert len(read.all("h1")) == 1
     assert all("scope" in cell for cell in read.all("th"))
     assert len(read.all("caption")) == len(read.all("table")) == 2
+    shown = [*summary["overview"], *(k for s in summary["sections"] for k in s["pictures"])]
     assert [image["alt"] for image in read.all("img")] == [
-        summary["pictures"][key]["alt"]
-        for key in [*summary["overview"], *(k for s in summary["sections"] for k in s["pictures"])]
+        summary["pictures"][key]["alt"] for key in shown if not key.endswith("latent-map")
     ]
+    groups = [part["aria-label"] for part in read.all("div") if part.get("role") == "radiogroup"]
+    assert groups == [summary["pictures"][key]["alt"] for key in shown if key.endswith("latent-map")]
+    assert all(point["aria-label"] for point in read.all("input"))
     ids = [attributes["id"] for _, attributes in read.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     labelled = {a["aria-labelledby"] for _, a in read.elements if "aria-labelledby" in a}
     assert labelled <= set(ids)
+    assert {link["href"] for link in read.all("a")} == {f"#{name}" for name in ids}
 
 
 def test_page_needs_nothing_else(summary, page):
@@ -438,14 +462,38 @@ def test_page_needs_nothing_else(summary, page):
     assert not re.search(r"https?:", page)
     assert "script" not in {tag for tag, _ in read.elements}
     assert "@import" not in page
-    assert re.findall(r"url\(", page) == []
+    sheets = re.findall(r"url\((.{30})", page)
+    assert len(sheets) == 1
+    assert sheets[0].startswith("data:image/webp;base64,")
     for _, attributes in read.elements:
         for name in ("src", "srcset", "href"):
-            assert attributes.get(name, "data:").startswith("data:")
-    shown = [source["srcset"] for source in read.all("source")] + [i["src"] for i in read.all("img")]
-    sent = {base64.b64decode(url.partition(",")[2]) for url in shown}
-    assert sent == {p[theme] for p in summary["pictures"].values() for theme in ("light", "dark")}
-    assert len(page) < 3_000_000
+            assert attributes.get(name, "data:").startswith(("data:", "#"))
+    assert len(page) < 1_200_000
+
+
+def test_what_the_page_shows_is_what_was_drawn(summary, page):
+    read = Reader(page)
+    shown = [[i["src"] for i in read.all("img")], [source["srcset"] for source in read.all("source")]]
+    told = [*summary["overview"], *(key for part in summary["sections"] for key in part["pictures"])]
+    drawn = [summary["pictures"][key] for key in told if not key.endswith("latent-map")]
+    for theme, urls in zip(("light", "dark"), shown, strict=True):
+        for picture, url in zip(drawn, urls, strict=True):
+            sent = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+            original = Image.open(io.BytesIO(picture[theme])).convert("RGB")
+            assert sent.format == "WEBP"
+            np.testing.assert_array_equal(np.asarray(sent.convert("RGB")), np.asarray(original))
+
+
+def test_a_large_picture_loses_little():
+    rng = np.random.default_rng(0)
+    smooth = Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).resize((400, 400))
+    buffer = io.BytesIO()
+    smooth.save(buffer, format="PNG")
+    assert buffer.tell() > page_module.EXACT_UNTIL
+    webp = page_module._webp(buffer.getvalue())
+    assert len(webp) < buffer.tell() / 5
+    apart = np.asarray(Image.open(io.BytesIO(webp)).convert("RGB"), float) - np.asarray(smooth, float)
+    assert abs(apart).mean() < 6
 
 
 def test_hostile_text_is_text(page):
@@ -494,7 +542,7 @@ def test_overwriting_leaves_what_is_not_ours(summary, tmp_path):
     Image.new("L", (2, 2)).save(folder / "pictures" / "holiday.png")
     fewer = {**summary, "pictures": {**summary["pictures"]}, "title": "Second"}
     fewer["sections"] = summary["sections"][:1]
-    kept = {*summary["overview"], *summary["sections"][0]["pictures"]}
+    kept = {"thumbnails", *summary["overview"], *summary["sections"][0]["pictures"]}
     fewer["pictures"] = {key: summary["pictures"][key] for key in kept}
     page = write_report(fewer, folder, overwrite=True)
     assert "<title>Second</title>" in page.read_text(encoding="utf-8")

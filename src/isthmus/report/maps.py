@@ -153,7 +153,7 @@ def thumbnails(X: Array, image_shape: Sequence[int]) -> dict[str, Any]:
     buffer = io.BytesIO()
     sheet.save(buffer, format="PNG", optimize=True, pnginfo=ours)
     return {
-        "alt": f"{len(rows)} small test images, {columns} in a line.",
+        "alt": f"{len(rows)} small test images on one sheet, {columns} in a line.",
         "caption": "The test images that the points of the maps stand for.",
         "width": sheet.width,
         "height": sheet.height,

@@ -124,9 +124,10 @@ def summarise(
     ...     {"twin": PCA(n_components=2).fit(X)}, X, X,
     ...     image_shape=None, seconds={"twin": 0.1}, settings={"twin": {"n_components": 2}}, title="Twins",
     ... )  # fmt: skip
-    >>> summary["verdicts"][0][:32], summary["settings"][0]["values"], sorted(summary["pictures"])
-    ('twin: as good as PCA with 2 comp', {'twin': '2'},
-     ['pca-2-activity', 'pca-2-latent-map', 'twin-activity', 'twin-latent-map'])
+    >>> summary["verdicts"][0][:32], summary["settings"][0]["values"]
+    ('twin: as good as PCA with 2 comp', {'twin': '2'})
+    >>> summary["sections"][0]["pictures"]
+    ['twin-errors', 'twin-latent-map', 'twin-activity', 'twin-correlations']
     """
     if not models:
         raise wrong_parameter("summarise", "models", "at least one fitted model", dict(models))
