@@ -481,7 +481,10 @@ def test_what_the_page_shows_is_what_was_drawn(summary, page):
             sent = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
             original = Image.open(io.BytesIO(picture[theme])).convert("RGB")
             assert sent.format == "WEBP"
-            np.testing.assert_array_equal(np.asarray(sent.convert("RGB")), np.asarray(original))
+            apart = abs(np.asarray(sent.convert("RGB"), float) - np.asarray(original, float))
+            assert apart.mean() < 1
+            assert apart.max() <= 24
+            assert apart[0, 0].max() <= 1  # the background is that of the page
 
 
 def test_a_large_picture_loses_little():
@@ -489,7 +492,7 @@ def test_a_large_picture_loses_little():
     smooth = Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).resize((400, 400))
     buffer = io.BytesIO()
     smooth.save(buffer, format="PNG")
-    assert buffer.tell() > page_module.EXACT_UNTIL
+    assert buffer.tell() > page_module.FLAT_UNTIL
     webp = page_module._webp(buffer.getvalue())
     assert len(webp) < buffer.tell() / 5
     apart = np.asarray(Image.open(io.BytesIO(webp)).convert("RGB"), float) - np.asarray(smooth, float)

@@ -161,7 +161,7 @@ def filters(
     >>> [text.get_text() for text in figure.axes[0].texts]
     ['0', 'dead']
     """
-    tiles = _images(columns, image_shape, "filters").astype(float)
+    tiles = as_images(columns, image_shape, "filters").astype(float)
     strongest = float(np.quantile(abs(tiles), 0.995)) or float(abs(tiles).max()) or 1.0
     around_half = np.clip(tiles / (2 * strongest) + 0.5, 0, 1)
     per_line = 8 if len(tiles) <= 32 else 16
@@ -215,7 +215,7 @@ def differences(
     >>> [text.get_text() for text in figure.axes[0].texts]
     ['original', 'copy', 'difference', 'worst']
     """
-    rows = [_images(values, image_shape, "differences").astype(float) for values in (originals, copies)]
+    rows = [as_images(values, image_shape, "differences").astype(float) for values in (originals, copies)]
     if rows[0].shape != rows[1].shape or len(words) != len(rows[0]):
         raise DataError(
             f"There are {len(rows[0])} originals, {len(rows[1])} copies and words for {len(words)}, but "
@@ -224,7 +224,7 @@ def differences(
     apart = (rows[1] - rows[0]).mean(axis=-1, keepdims=True)
     largest = float(abs(apart).max()) or 1.0
     levels = grey_levels(rows[0])
-    lines = [_rgb(shades(values, levels)) for values in rows]
+    lines = [as_rgb(shades(values, levels)) for values in rows]
     lines.append(_diverging_pixels(apart / (2 * largest) + 0.5, theme))
     below = 0.08 + LINE * max((text.count("\n") + 1 for text in words), default=1)
     grid = _draw(lines, left=1.05, below=below, theme=theme)
@@ -284,8 +284,8 @@ def exemplars(
             f"{len(units)} units."
         )
     count = array.shape[1]
-    tiles = _images(array.reshape(-1, *array.shape[2:]), image_shape, "exemplars")
-    shown = _rgb(shades(tiles, grey_levels(tiles) if levels is None else levels))
+    tiles = as_images(array.reshape(-1, *array.shape[2:]), image_shape, "exemplars")
+    shown = as_rgb(shades(tiles, grey_levels(tiles) if levels is None else levels))
     of_unit = shown.reshape(len(units), count, *shown.shape[1:])
     # An empty column between the two, for the number of the second.
     empty = _canvas(shown.shape[1], shown.shape[2], theme)[np.newaxis]
@@ -374,12 +374,12 @@ def _strips(
     levels: tuple[float, float] | None = None,
 ) -> _Grid:
     """Draw one line of pictures for each name; the first sets the grey levels unless they are given."""
-    originals, *_ = images = [_images(rows, image_shape, owner) for rows in strips.values()]
+    originals, *_ = images = [as_images(rows, image_shape, owner) for rows in strips.values()]
     for name, copies in zip(strips, images, strict=True):
         if copies.shape != originals.shape:
             raise DataError(f"{name!r} has {len(copies)} rows, but {owner} is expecting {len(originals)}.")
     between = grey_levels(originals) if levels is None else levels
-    lines = [_rgb(shades(copies, between)) for copies in images]
+    lines = [as_rgb(shades(copies, between)) for copies in images]
     grid = _draw(lines, left=1.05, below=below, theme=theme)
     for number, name in enumerate(strips):
         grid.write_before(number, name, theme.text)
@@ -417,7 +417,7 @@ def _canvas(height: int, width: int, theme: Theme) -> Array:
     return np.full((height, width, 3), to_rgb(theme.background), dtype=np.float32)
 
 
-def _images(rows: ArrayLike, image_shape: Sequence[int], owner: str) -> Array:
+def as_images(rows: ArrayLike, image_shape: Sequence[int], owner: str) -> Array:
     """Return rows as an array of shape (n, height, width, channels)."""
     array, shape = np.asarray(rows), tuple(image_shape)
     values = math.prod(array.shape[1:])
@@ -431,7 +431,8 @@ def _images(rows: ArrayLike, image_shape: Sequence[int], owner: str) -> Array:
     return np.moveaxis(images, 1, -1) if shape[0] in {1, 3} else images
 
 
-def _rgb(images: Array) -> Array:
+def as_rgb(images: Array) -> Array:
+    """Return images of one or three channels with three."""
     return images if images.shape[-1] == 3 else images.repeat(3, axis=-1)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from isthmus._checks import wrong_parameter
 from isthmus.errors import DataError
 from isthmus.plots.figure import DPI, LEFT, LIGHT, WIDTH, Theme, figure_of, framed
-from isthmus.plots.images import TILE, _draw, _images, _rgb, _strips, grey_levels, shades
+from isthmus.plots.images import TILE, _draw, _strips, as_images, as_rgb, grey_levels, shades
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -237,11 +237,11 @@ def _table(pictures: ArrayLike, owner: str, wanted: str, least: int = 1) -> Arra
 
 def _tiles(rows: Array, image_shape: Sequence[int], levels: tuple[float, float] | None, owner: str) -> Array:
     """Return rows as colours, of shape (n, height, width, 3)."""
-    images = _images(rows, image_shape, owner)
+    images = as_images(rows, image_shape, owner)
     between = grey_levels(images) if levels is None else levels
     if not (len(between) == 2 and np.isfinite(between).all() and between[0] < between[1]):
         raise wrong_parameter(owner, "levels", "two numbers, the lower one first", levels)
-    return _rgb(shades(images, between))
+    return as_rgb(shades(images, between))
 
 
 def _edges(axes: tuple[ArrayLike, ArrayLike] | None, columns: int, rows: int) -> tuple[Vector, Vector]:

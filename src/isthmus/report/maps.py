@@ -11,7 +11,7 @@ import numpy as np
 
 from isthmus._checks import suggestion, wrong_parameter
 from isthmus.errors import DataError
-from isthmus.plots.images import _images, _rgb, grey_levels, shades
+from isthmus.plots.images import as_images, as_rgb, grey_levels, shades
 from isthmus.plots.scatter import is_categorical, known_labels
 
 if TYPE_CHECKING:
@@ -134,8 +134,8 @@ def thumbnails(X: Array, image_shape: Sequence[int]) -> dict[str, Any]:
     from PIL.PngImagePlugin import PngInfo
 
     rows = shown_rows(len(X))
-    images = _images(X[rows], image_shape, "summarise").astype(np.float64)
-    tiles = (255 * _rgb(shades(images, grey_levels(X))) + 0.5).astype(np.uint8)
+    images = as_images(X[rows], image_shape, "summarise").astype(np.float64)
+    tiles = (255 * as_rgb(shades(images, grey_levels(X))) + 0.5).astype(np.uint8)
     height, width = tiles.shape[1:3]
     shrink = min(1.0, LARGEST / max(height, width))
     size = max(1, round(width * shrink)), max(1, round(height * shrink))
