@@ -15,7 +15,8 @@ from PIL import Image
 
 from isthmus import plots
 from isthmus.errors import DataError, InvalidParameterError
-from isthmus.plots.latent import MOST_POINTS, ON_DARK, ON_LIGHT, grey_levels
+from isthmus.plots.latent import grey_levels
+from isthmus.plots.scatter import MOST_POINTS, ON_DARK, ON_LIGHT
 
 THEMES = [plots.LIGHT, plots.DARK]
 

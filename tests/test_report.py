@@ -7,7 +7,6 @@ import copy
 import io
 import json
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -15,12 +14,12 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.decomposition import NMF, PCA
 
-from isthmus.comparison import Reconstruction, compare
+from helpers import Reader
+from isthmus.comparison import compare
 from isthmus.errors import DataError, InvalidParameterError, OutputExistsError
 from isthmus.metrics import CodeStatistics, code_statistics
-from isthmus.report import pictures as pictures_module
+from isthmus.report import page as page_module
 from isthmus.report import render, summarise, write_report
-from isthmus.report.model_pictures import pictures_of
 from isthmus.report.pictures import unit_effects
 
 HOSTILE = '<script>alert("x")</script> & $\'../../'
@@ -83,40 +82,13 @@ def page(summary):
     return render(summary)
 
 
-class Reader(HTMLParser):
-    """Collects what a page holds, and that its elements are closed in order."""
-
-    VOID = frozenset({"meta", "link", "img", "source", "br", "hr"})
-
-    def __init__(self, page):
-        super().__init__()
-        self.open, self.elements, self.text = [], [], []
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    @property
-    def words(self):
-        return " ".join(" ".join(self.text).split())
-
-
 def test_summary_is_plain_but_for_the_pictures(summary):
     rest = {key: value for key, value in summary.items() if key != "pictures"}
     assert json.loads(json.dumps(rest)) == rest
-    assert summary["data"] == {
+    data = dict(summary["data"])
+    assert data.pop("train_print") != data.pop("test_print")
+    assert data == {
+        "kind": "images",
         "train_rows": 1000,
         "test_rows": 200,
         "features": 64,
@@ -153,8 +125,8 @@ def test_summary_compares_the_settings(summary):
 
 def test_every_picture_is_named_described_and_a_png(summary):
     told = [*summary["overview"], *(key for part in summary["sections"] for key in part["pictures"])]
-    assert sorted(told) == sorted(summary["pictures"])
-    assert len(told) == 2 + 4 * 3
+    assert sorted([*told, "thumbnails"]) == sorted(summary["pictures"])
+    assert len(told) == 2 + 4 * 6 + 3  # PCA is held against nobody
     for stem, picture in summary["pictures"].items():
         assert re.fullmatch(r"[a-z0-9-]+", stem)
         assert len(picture["alt"]) > 40
@@ -198,9 +170,12 @@ def test_data_that_are_not_images_have_tables_and_curves(digits):
     told = summarise(
         {"a": Rectified(train)}, train, test, image_shape=None, seconds={}, settings={}, title="t"
     )
-    assert set(told["pictures"]) == {"loss-curves", "a-activity", f"pca-{WIDTH}-activity"}
+    kinds = ("latent-map", "activity", "correlations")
+    own = {f"{name}-{kind}" for name in ("a", f"pca-{WIDTH}") for kind in kinds}
+    assert set(told["pictures"]) == {"loss-curves", "a-errors", *own}
     read = Reader(render(told))
-    assert len(read.all("img")) == 3
+    assert len(read.all("img")) == 8
+    assert read.all("input") == []
     assert "row of 64 values" in read.words
 
 
@@ -228,180 +203,17 @@ def test_names_that_look_alike_as_files(digits):
         image_shape=None, seconds={}, settings={}, title="t",
     )  # fmt: skip
     stems = {"a-b-activity", "a-b-2-activity", "model-activity", "pca-3-activity"}
-    assert set(told["pictures"]) == stems
-
-
-class Plane:
-    """Two numbers in, a picture of four pixels out: each pixel a known function of the code."""
-
-    def transform(self, X):
-        return np.asarray(X).reshape(len(X), 4)[:, :2].copy()
-
-    def inverse_transform(self, codes):
-        first, second = np.asarray(codes).T
-        return np.stack([first, second, first + second, first * second], axis=1)
-
-
-class Imaginative(Plane):
-    def __init__(self):
-        self.asked = []
-
-    def sample(self, n_samples, *, random_state):
-        self.asked.append((n_samples, random_state))
-        return np.full((n_samples, 4), 0.5)
-
-
-class Restorer(Plane):
-    def corrupt(self, X, random_state):
-        return X + random_state + 1
-
-    def reconstruct(self, X):
-        return X * 10
-
-
-@pytest.fixture
-def plane_rows():
-    return np.random.default_rng(0).random((100, 4)).astype(np.float32)
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """What the pictures are asked to show, by their name, instead of pictures."""
-    shown = {}
-    for kind in ("latent_map", "manifold", "drawn_samples", "interpolation", "denoised"):
-        monkeypatch.setattr(
-            pictures_module, kind, lambda *given, kind=kind: shown.setdefault(kind, given) and {}
-        )
-    return shown
-
-
-def through(model, X):
-    codes = model.transform(X)
-    return Reconstruction(codes=codes, copies=model.inverse_transform(codes))
-
-
-def test_a_code_of_two_numbers_has_a_map_and_a_manifold(plane_rows, drawn):
-    model, labels = Plane(), np.arange(100) % 3
-    kinds = pictures_of("flat", model, plane_rows, through(model, plane_rows), (2, 2), labels)
-    assert list(kinds) == ["latent-map", "manifold", "worst", "filters", "activity"]
-    name, codes, told = drawn["latent_map"]
-    assert name == "flat"
-    np.testing.assert_array_equal(codes, plane_rows[:, :2])
-    np.testing.assert_array_equal(told, labels)
-    _, grid, shape, (along, up), levels = drawn["manifold"]
-    assert grid.shape == (15, 15, 4)
-    assert (shape, levels) == ((2, 2), (0.0, 1.0))
-    ends = np.quantile(plane_rows[:, :2], [0.05, 0.95], axis=0)
-    np.testing.assert_allclose([along[[0, -1]], up[[0, -1]]], ends.T, rtol=1e-5)
-    for row, column in ((0, 0), (0, 14), (14, 3)):
-        decoded = model.inverse_transform([[along[column], up[row]]])[0]
-        np.testing.assert_allclose(grid[row, column], decoded, rtol=1e-6)
-
-
-def test_a_wider_code_has_neither(plane_rows, drawn):
-    model = PCA(n_components=3).fit(plane_rows)
-    kinds = pictures_of("wide", model, plane_rows, through(model, plane_rows), (2, 2))
-    assert list(kinds) == ["worst", "filters", "activity"]
-    assert drawn == {}
-
-
-def test_rows_that_are_not_images_have_the_map_alone(plane_rows, drawn):
-    model = Imaginative()
-    kinds = pictures_of("flat", model, plane_rows, through(model, plane_rows), None)
-    assert list(kinds) == ["latent-map", "activity"]
-    assert model.asked == []
-
-
-def test_a_model_that_samples_shows_samples_and_ways(plane_rows, drawn):
-    model = Imaginative()
-    kinds = pictures_of("vae", model, plane_rows, through(model, plane_rows), (2, 2))
-    assert list(kinds)[2:4] == ["samples", "interpolation"]
-    assert model.asked == [(40, 0)]
-    np.testing.assert_array_equal(drawn["drawn_samples"][1], np.full((40, 4), 0.5))
-    ways = drawn["interpolation"][1]
-    assert ways.shape == (5, 10, 4)
-    for pair in range(5):
-        start, end = plane_rows[2 * pair, :2], plane_rows[2 * pair + 1, :2]
-        third = start + (end - start) * 3 / 9
-        expected = model.inverse_transform(np.stack([start, third, end]))
-        np.testing.assert_allclose(ways[pair, [0, 3, 9]], expected, rtol=1e-5)
-
-
-def test_ways_between_few_rows_or_entries_of_a_table(plane_rows, drawn):
-    class Entries(Imaginative):
-        def transform(self, X):
-            return super().transform(X).round().astype(int)
-
-    for model, rows, expected in (
-        (Imaginative(), 3, (1, 10, 4)),
-        (Imaginative(), 1, None),
-        (Entries(), 9, None),
-    ):
-        drawn.clear()
-        X = plane_rows[:rows]
-        kinds = pictures_of("few", model, X, through(model, X), (2, 2))
-        assert "samples" in kinds
-        assert ("interpolation" in kinds) == (expected is not None)
-        if expected:
-            assert drawn["interpolation"][1].shape == expected
-
-
-def test_a_model_that_removes_noise_shows_it(plane_rows, drawn):
-    model = Restorer()
-    kinds = pictures_of("clean", model, plane_rows, through(model, plane_rows), (2, 2))
-    assert "denoising" in kinds
-    assert "samples" not in kinds
-    _, originals, noisy, restored, _ = drawn["denoised"]
-    np.testing.assert_array_equal(originals, plane_rows[:10])
-    np.testing.assert_allclose(noisy, plane_rows[:10] + 1)
-    np.testing.assert_allclose(restored, 10 * (plane_rows[:10] + 1))
-
-
-def test_a_method_that_is_configured_away_is_not_used(plane_rows, drawn):
-    class Configured(Plane):
-        @property
-        def sample(self):
-            raise AttributeError("this one cannot")
-
-    model = Configured()
-    assert "samples" not in pictures_of("a", model, plane_rows, through(model, plane_rows), (2, 2))
-
-
-def test_what_a_model_offers_is_on_the_page(plane_rows):
-    class Everything(Imaginative, Restorer):
-        pass
-
-    told = summarise(
-        {"all": Everything()}, plane_rows, plane_rows,
-        image_shape=(2, 2), seconds={}, settings={}, title="t", labels=list("ab" * 50),
-    )  # fmt: skip
-    assert told["sections"][0]["pictures"] == [
-        f"all-{kind}"
-        for kind in (
-            "latent-map", "manifold", "samples", "interpolation", "denoising", "worst", "filters", "activity",
-        )
-    ]  # fmt: skip
-    assert told["sections"][1]["pictures"][:2] == ["pca-2-latent-map", "pca-2-manifold"]
-    alts = {key: told["pictures"][f"all-{key}"]["alt"] for key in ("latent-map", "manifold", "samples")}
-    assert "100 test rows at its code by all, coloured by 2 different labels" in alts["latent-map"]
-    assert alts["manifold"].startswith("15 by 15 images that all decodes")
-    assert alts["samples"].startswith("40 images that all made up")
-    page = render(told)
-    assert len(Reader(page).all("img")) == len(told["pictures"]) == 1 + 8 + 5
-    for picture in told["pictures"].values():
-        assert picture["caption"] in Reader(page).words
-        for theme in ("light", "dark"):
-            assert Image.open(io.BytesIO(picture[theme])).format == "PNG"
+    assert {key for key in told["pictures"] if key.endswith("activity")} == stems
 
 
 @pytest.mark.parametrize(
     ("labels", "message"),
-    [([1, 2, 3], r"labels has shape \(3,\).*100 test rows"), ([np.nan] * 100, "labels contains NaN")],
+    [([1, 2, 3], r"labels has shape \(3,\).*200 test rows"), ([np.nan] * 200, "labels contains NaN")],
 )
-def test_labels_that_do_not_fit(plane_rows, labels, message):
+def test_labels_that_do_not_fit(digits, labels, message):
     with pytest.raises(DataError, match=message):
         summarise(
-            {"a": Plane()}, plane_rows, plane_rows,
+            {"a": PCA(2).fit(digits[1])}, digits[1], digits[1],
             image_shape=None, seconds={}, settings={}, title="t", labels=labels,
         )  # fmt: skip
 
@@ -423,14 +235,18 @@ def test_page_is_accessible(summary, page):
     assert len(read.all("h1")) == 1
     assert all("scope" in cell for cell in read.all("th"))
     assert len(read.all("caption")) == len(read.all("table")) == 2
+    shown = [*summary["overview"], *(k for s in summary["sections"] for k in s["pictures"])]
     assert [image["alt"] for image in read.all("img")] == [
-        summary["pictures"][key]["alt"]
-        for key in [*summary["overview"], *(k for s in summary["sections"] for k in s["pictures"])]
+        summary["pictures"][key]["alt"] for key in shown if not key.endswith("latent-map")
     ]
+    groups = [part["aria-label"] for part in read.all("div") if part.get("role") == "radiogroup"]
+    assert groups == [summary["pictures"][key]["alt"] for key in shown if key.endswith("latent-map")]
+    assert all(point["aria-label"] for point in read.all("input"))
     ids = [attributes["id"] for _, attributes in read.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     labelled = {a["aria-labelledby"] for _, a in read.elements if "aria-labelledby" in a}
     assert labelled <= set(ids)
+    assert {link["href"] for link in read.all("a")} == {f"#{name}" for name in ids}
 
 
 def test_page_needs_nothing_else(summary, page):
@@ -438,14 +254,41 @@ def test_page_needs_nothing_else(summary, page):
     assert not re.search(r"https?:", page)
     assert "script" not in {tag for tag, _ in read.elements}
     assert "@import" not in page
-    assert re.findall(r"url\(", page) == []
+    sheets = re.findall(r"url\((.{30})", page)
+    assert len(sheets) == 1
+    assert sheets[0].startswith("data:image/webp;base64,")
     for _, attributes in read.elements:
         for name in ("src", "srcset", "href"):
-            assert attributes.get(name, "data:").startswith("data:")
-    shown = [source["srcset"] for source in read.all("source")] + [i["src"] for i in read.all("img")]
-    sent = {base64.b64decode(url.partition(",")[2]) for url in shown}
-    assert sent == {p[theme] for p in summary["pictures"].values() for theme in ("light", "dark")}
-    assert len(page) < 3_000_000
+            assert attributes.get(name, "data:").startswith(("data:", "#"))
+    assert len(page) < 1_200_000
+
+
+def test_what_the_page_shows_is_what_was_drawn(summary, page):
+    read = Reader(page)
+    shown = [[i["src"] for i in read.all("img")], [source["srcset"] for source in read.all("source")]]
+    told = [*summary["overview"], *(key for part in summary["sections"] for key in part["pictures"])]
+    drawn = [summary["pictures"][key] for key in told if not key.endswith("latent-map")]
+    for theme, urls in zip(("light", "dark"), shown, strict=True):
+        for picture, url in zip(drawn, urls, strict=True):
+            sent = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+            original = Image.open(io.BytesIO(picture[theme])).convert("RGB")
+            assert sent.format == "WEBP"
+            apart = abs(np.asarray(sent.convert("RGB"), float) - np.asarray(original, float))
+            assert apart.mean() < 1
+            assert apart.max() <= 24
+            assert apart[0, 0].max() <= 1  # the background is that of the page
+
+
+def test_a_large_picture_loses_little():
+    rng = np.random.default_rng(0)
+    smooth = Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).resize((400, 400))
+    buffer = io.BytesIO()
+    smooth.save(buffer, format="PNG")
+    assert buffer.tell() > page_module.FLAT_UNTIL
+    webp = page_module._webp(buffer.getvalue())
+    assert len(webp) < buffer.tell() / 5
+    apart = np.asarray(Image.open(io.BytesIO(webp)).convert("RGB"), float) - np.asarray(smooth, float)
+    assert abs(apart).mean() < 6
 
 
 def test_hostile_text_is_text(page):
@@ -494,7 +337,7 @@ def test_overwriting_leaves_what_is_not_ours(summary, tmp_path):
     Image.new("L", (2, 2)).save(folder / "pictures" / "holiday.png")
     fewer = {**summary, "pictures": {**summary["pictures"]}, "title": "Second"}
     fewer["sections"] = summary["sections"][:1]
-    kept = {*summary["overview"], *summary["sections"][0]["pictures"]}
+    kept = {"thumbnails", *summary["overview"], *summary["sections"][0]["pictures"]}
     fewer["pictures"] = {key: summary["pictures"][key] for key in kept}
     page = write_report(fewer, folder, overwrite=True)
     assert "<title>Second</title>" in page.read_text(encoding="utf-8")

@@ -57,7 +57,11 @@ def test_weights_chains_and_steps_of_a_machine(machine, digits, monkeypatch):
 
 def test_machines_on_rows_that_are_no_images(digits):
     model = RestrictedBoltzmannMachine(5, visible="gaussian", scale="standard", epochs=2, random_state=0)
-    assert list(pictures_for(model.fit(digits[0]), digits[1], None)) == ["activity"]
+    assert list(pictures_for(model.fit(digits[0]), digits[1], None)) == [
+        "latent-map",
+        "activity",
+        "correlations",
+    ]
 
 
 def test_others_with_components_are_no_machines(digits):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from isthmus._checks import check_choice
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -18,12 +20,17 @@ __all__ = [
     "DARK",
     "DPI",
     "FONT_SIZE",
+    "LEFT",
     "LIGHT",
+    "RIGHT",
     "WIDTH",
     "Theme",
     "blank",
+    "figure_of",
+    "framed",
     "quiet",
     "save",
+    "shortened",
     "to_png",
     "write",
 ]
@@ -32,6 +39,8 @@ DPI = 200  # sharp on a phone's screen and in print
 WIDTH = 7.0  # inches; the pages show figures at about this size
 FONT_SIZE = 10.5  # points; still to be read where a phone shows the figure at half its size
 LONGEST_NAME = 18  # characters
+LEFT, BELOW = 0.7, 0.52  # inches for the numbers and names of the axes
+RIGHT = 1.25  # inches for the key
 
 
 @dataclass(frozen=True)
@@ -92,9 +101,39 @@ def quiet(axes: Axes, theme: Theme) -> None:
     axes.tick_params(which="both", length=0, pad=4, labelsize=FONT_SIZE - 1, labelcolor=theme.muted)
 
 
+def framed(
+    across: float,
+    down: float,
+    right: float,
+    theme: Theme,
+    names: Sequence[str] = ("code 1", "code 2"),
+) -> Axes:
+    """Return axes of that size in inches in a figure of their own, both named."""
+    top = 0.1  # half a line of writing, for a number at the very top
+    width, height = LEFT + across + right, BELOW + down + top
+    figure = blank(height, theme, width)
+    frame = figure.add_axes((LEFT / width, BELOW / height, across / width, down / height))
+    quiet(frame, theme)
+    frame.grid(visible=False)
+    frame.set_xlabel(names[0], color=theme.text, fontsize=FONT_SIZE)
+    frame.set_ylabel(names[1], color=theme.text, fontsize=FONT_SIZE)
+    return frame
+
+
+def figure_of(frame: Axes) -> Figure:
+    """Return the figure that axes are in."""
+    figure: Figure = frame.figure  # type: ignore[assignment]  # it is in no figure within a figure
+    return figure
+
+
+def shortened(name: str) -> str:
+    """Return a name that fits into an inch or so, cut if it is very long."""
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+
+
 def write(axes: Axes, place: tuple[float, float], name: str, **style: Any) -> None:
     """Write a name where there is an inch for it: smaller if it is long, cut if it is very long."""
-    shown = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+    shown = shortened(name)
     size = FONT_SIZE * min(1.0, 11 / max(1, len(shown)))
     # A name may hold a dollar sign: nothing here is meant as mathematics.
     axes.text(*place, shown, fontsize=size, parse_math=False, **style)

@@ -1,4 +1,4 @@
-"""Pictures of pictures: copies, worst copies, and what each code unit adds."""
+"""Pictures of pictures: copies and what they miss, and what code units add and look for."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = NDArray[Any]
 
-__all__ = ["filters", "reconstructions", "worst_reconstructions"]
+__all__ = ["differences", "exemplars", "filters", "reconstructions", "worst_reconstructions"]
 
 GAP = 0.06  # between two pictures, as a share of the width of one
+LINE = 0.18  # inches from one line of words to the next
 TILE = 0.9  # inches: a picture is drawn no larger, however few there are
 
 
@@ -160,7 +161,7 @@ def filters(
     >>> [text.get_text() for text in figure.axes[0].texts]
     ['0', 'dead']
     """
-    tiles = _images(columns, image_shape, "filters").astype(float)
+    tiles = as_images(columns, image_shape, "filters").astype(float)
     strongest = float(np.quantile(abs(tiles), 0.995)) or float(abs(tiles).max()) or 1.0
     around_half = np.clip(tiles / (2 * strongest) + 0.5, 0, 1)
     per_line = 8 if len(tiles) <= 32 else 16
@@ -172,6 +173,132 @@ def filters(
     for unit in dead:
         line, column = divmod(unit, per_line)
         grid.write_at(line, column, "dead", theme.muted)
+    return grid.figure
+
+
+def differences(
+    originals: ArrayLike,
+    copies: ArrayLike,
+    words: Sequence[str],
+    image_shape: Sequence[int],
+    *,
+    theme: Theme = LIGHT,
+) -> Figure:
+    """Draw originals, their copies, and where the two differ.
+
+    Parameters
+    ----------
+    originals, copies : array-like of shape (n, ...)
+        The pairs, in the order in which they are to be drawn.
+    words : sequence of n str
+        What to write below each pair; several lines are possible.
+    image_shape : tuple of int
+        As for :func:`reconstructions`. Of colour images the difference is averaged over the channels.
+    theme : Theme
+        The colours.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The differences share one scale, symmetric around 0, which the largest of them fills.
+
+    Raises
+    ------
+    InvalidParameterError
+        If rows do not have as many values as an image.
+    DataError
+        If there is not one copy for each original, or not words for each.
+
+    Examples
+    --------
+    >>> figure = differences([[0, 1, 1, 0]], [[0, 1, 0, 0]], ["worst"], (2, 2))
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['original', 'copy', 'difference', 'worst']
+    """
+    rows = [as_images(values, image_shape, "differences").astype(float) for values in (originals, copies)]
+    if rows[0].shape != rows[1].shape or len(words) != len(rows[0]):
+        raise DataError(
+            f"There are {len(rows[0])} originals, {len(rows[1])} copies and words for {len(words)}, but "
+            "differences is expecting equally many."
+        )
+    apart = (rows[1] - rows[0]).mean(axis=-1, keepdims=True)
+    largest = float(abs(apart).max()) or 1.0
+    levels = grey_levels(rows[0])
+    lines = [as_rgb(shades(values, levels)) for values in rows]
+    lines.append(_diverging_pixels(apart / (2 * largest) + 0.5, theme))
+    below = 0.08 + LINE * max((text.count("\n") + 1 for text in words), default=1)
+    grid = _draw(lines, left=1.05, below=below, theme=theme)
+    for number, name in enumerate(("original", "copy", "difference")):
+        grid.write_before(number, name, theme.text)
+    for column, text in enumerate(words):
+        for number, line in enumerate(text.split("\n")):
+            grid.write_below(2, column, line, theme.muted, number)
+    return grid.figure
+
+
+def exemplars(
+    pictures: ArrayLike,
+    units: Sequence[int],
+    image_shape: Sequence[int],
+    *,
+    levels: tuple[float, float] | None = None,
+    theme: Theme = LIGHT,
+) -> Figure:
+    """Draw for each code unit the images that drive it hardest, two units to a line.
+
+    Parameters
+    ----------
+    pictures : array-like of shape (units, n, ...)
+        For each unit its images, the strongest first; about eight are good to look at.
+    units : sequence of int
+        The numbers of the units, written before their images.
+    image_shape : tuple of int
+        As for :func:`reconstructions`.
+    levels : (float, float), optional
+        The values drawn black and white. Left out: as :func:`grey_levels` finds them.
+    theme : Theme
+        The colours.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InvalidParameterError
+        If rows do not have as many values as an image.
+    DataError
+        If there are not images for each unit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> figure = exemplars(np.zeros((3, 4, 9)), [0, 7, 5], (3, 3))
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['0', '7', '5']
+    """
+    array = np.asarray(pictures)
+    if array.ndim < 3 or len(array) != len(units):
+        raise DataError(
+            f"pictures has shape {array.shape}, but exemplars is expecting (units, images, ...) for "
+            f"{len(units)} units."
+        )
+    count = array.shape[1]
+    tiles = as_images(array.reshape(-1, *array.shape[2:]), image_shape, "exemplars")
+    shown = as_rgb(shades(tiles, grey_levels(tiles) if levels is None else levels))
+    of_unit = shown.reshape(len(units), count, *shown.shape[1:])
+    # An empty column between the two, for the number of the second.
+    empty = _canvas(shown.shape[1], shown.shape[2], theme)[np.newaxis]
+    lines = [
+        np.concatenate([of_unit[first], empty, *of_unit[first + 1 : first + 2]])
+        for first in range(0, len(units), 2)
+    ]
+    grid = _draw(lines, left=0.38, below=0.0, theme=theme)
+    for place, unit in enumerate(units):
+        if place % 2:
+            grid.write_at(place // 2, count, str(unit), theme.muted)
+        else:
+            grid.write_before(place // 2, str(unit), theme.muted)
     return grid.figure
 
 
@@ -198,8 +325,8 @@ class _Grid:
         left = -2 * self.gap, self._middle(line, 0)
         self._write(left, words, color=colour, ha="right", va="center")
 
-    def write_below(self, line: int, column: int, words: str, colour: str) -> None:
-        foot = self._middle(column, 1), (line + 1) * self.pitch[0]
+    def write_below(self, line: int, column: int, words: str, colour: str, further: int = 0) -> None:
+        foot = self._middle(column, 1), (line + 1) * self.pitch[0] + further * LINE * DPI
         self._write(foot, words, color=colour, ha="center", va="top")
 
     def _write(self, place: tuple[float, float], words: str, **style: Any) -> None:
@@ -247,12 +374,12 @@ def _strips(
     levels: tuple[float, float] | None = None,
 ) -> _Grid:
     """Draw one line of pictures for each name; the first sets the grey levels unless they are given."""
-    originals, *_ = images = [_images(rows, image_shape, owner) for rows in strips.values()]
+    originals, *_ = images = [as_images(rows, image_shape, owner) for rows in strips.values()]
     for name, copies in zip(strips, images, strict=True):
         if copies.shape != originals.shape:
             raise DataError(f"{name!r} has {len(copies)} rows, but {owner} is expecting {len(originals)}.")
     between = grey_levels(originals) if levels is None else levels
-    lines = [_rgb(shades(copies, between)) for copies in images]
+    lines = [as_rgb(shades(copies, between)) for copies in images]
     grid = _draw(lines, left=1.05, below=below, theme=theme)
     for number, name in enumerate(strips):
         grid.write_before(number, name, theme.text)
@@ -290,7 +417,7 @@ def _canvas(height: int, width: int, theme: Theme) -> Array:
     return np.full((height, width, 3), to_rgb(theme.background), dtype=np.float32)
 
 
-def _images(rows: ArrayLike, image_shape: Sequence[int], owner: str) -> Array:
+def as_images(rows: ArrayLike, image_shape: Sequence[int], owner: str) -> Array:
     """Return rows as an array of shape (n, height, width, channels)."""
     array, shape = np.asarray(rows), tuple(image_shape)
     values = math.prod(array.shape[1:])
@@ -304,7 +431,8 @@ def _images(rows: ArrayLike, image_shape: Sequence[int], owner: str) -> Array:
     return np.moveaxis(images, 1, -1) if shape[0] in {1, 3} else images
 
 
-def _rgb(images: Array) -> Array:
+def as_rgb(images: Array) -> Array:
+    """Return images of one or three channels with three."""
     return images if images.shape[-1] == 3 else images.repeat(3, axis=-1)
 
 

@@ -2,7 +2,8 @@
 
 Two steps, so that what is said can be tested, saved or shown elsewhere without HTML::
 
-    summarise(models, X_train, X_test, ...) -> dict      summary.py, with its pictures from pictures.py
+    summarise(models, X_train, X_test, ...) -> dict      summary.py, with tables.py and maps.py; which pictures
+                                                         a model has: model_pictures.py; what they say: pictures.py
     render(summary) -> str                               page.py, from the files in templates/
     write_report(summary, folder) -> Path                page.py: the page, and the pictures as files
 

@@ -10,16 +10,20 @@ from isthmus.comparison import Model
 from isthmus.metrics import code_statistics, row_errors
 from isthmus.plots.latent import grey_levels
 from isthmus.report import pictures
+from isthmus.report.maps import plane_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from isthmus.comparison import Reconstruction
+    from isthmus.metrics import CodeStatistics
+    from isthmus.report.maps import Plane
 
     Array: TypeAlias = NDArray[Any]
-    Pictures: TypeAlias = dict[str, dict[str, Any]]
+    Picture: TypeAlias = dict[str, Any]
+    Pictures: TypeAlias = dict[str, Picture]
 
 __all__ = ["SHOWN_IMAGES", "Denoiser", "Generator", "Machine", "pictures_of"]
 
@@ -29,6 +33,8 @@ MIDDLE = (0.05, 0.95)  # quantiles: beyond them codes are rare, and what is deco
 SAMPLES = 40
 PAIRS, STEPS = 5, 10
 STEPS_OF_CHAINS = (1, 10, 100, 1000)
+QUARTERS = ("best", "25%", "median", "75%", "worst")
+UNITS_WITH_EXEMPLARS, EXEMPLARS = 16, 8
 
 
 class Generator(Model, Protocol):
@@ -67,6 +73,10 @@ def pictures_of(
     result: Reconstruction,
     image_shape: Sequence[int] | None,
     labels: Array | None = None,
+    *,
+    series: bool = False,
+    plane: Plane | None = None,
+    errors: Mapping[str, Array] | None = None,
 ) -> Pictures:
     """Return the pictures of one model, by kind, in the order of the page.
 
@@ -84,11 +94,22 @@ def pictures_of(
         How to picture a row; None if rows are not images.
     labels : ndarray of shape (n,), optional
         To colour the rows by.
+    series : bool
+        Whether rows that are no images are to be drawn as curves.
+    plane : Plane, optional
+        Where the rows lie on the map; as :func:`isthmus.report.maps.plane_of` finds it if left out.
+    errors : mapping of name to ndarray of shape (n,), optional
+        The errors of the rows, of this model and of what it is held against.
     """
     drawn: Pictures = {}
+    if image_shape is not None or series:
+        drawn["examples"] = _examples(name, X, result, image_shape)
+    if errors:
+        drawn["errors"] = pictures.errors(name, errors)
     two_numbers = result.codes.shape[1] == 2
-    if two_numbers:
-        drawn["latent-map"] = pictures.latent_map(name, result.codes, labels)
+    plane = plane or plane_of(result.codes)
+    if plane is not None:
+        drawn["latent-map"] = pictures.latent_map(name, plane, labels)
     if image_shape is not None:
         levels = grey_levels(X)
         if two_numbers and _is_continuous(result.codes):
@@ -129,14 +150,50 @@ def _pictures_of_any(
     codes = code_statistics(result.codes)
     drawn: Pictures = {}
     if image_shape is not None:
-        errors = row_errors(X, result.copies)
-        order = np.argsort(-errors, kind="stable")[:SHOWN_IMAGES]
-        drawn["worst"] = pictures.worst(name, X[order], result.copies[order], errors[order], image_shape)
         columns = pictures.unit_effects(model, codes)
         n_units = len(codes.typical)
         drawn["filters"] = pictures.effects(name, columns, image_shape, codes.dead, n_units)
+        units, rows = _strongest(result.codes, codes)
+        if len(units):
+            levels = grey_levels(X)
+            drawn["exemplars"] = pictures.exemplars(name, X[rows], units, n_units, image_shape, levels)
     drawn["activity"] = pictures.activity(name, codes)
+    if len(codes.typical) > 1 and len(X) > 1:
+        drawn["correlations"] = pictures.correlations(name, result.codes, codes)
     return drawn
+
+
+def _examples(name: str, X: Array, result: Reconstruction, image_shape: Sequence[int] | None) -> Picture:
+    """Picture rows from the best copied to the worst, chosen by the rank of their error."""
+    errors = row_errors(X, result.copies)
+    order = np.argsort(errors, kind="stable")
+    if image_shape is None:
+        places, names = [0, (len(X) - 1) // 2, len(X) - 1], ["best", "median", "worst"]
+        chosen = order[places]
+        return pictures.curves(name, X[chosen], result.copies[chosen], errors[chosen], names)
+    places, names = _ranks(len(X))
+    chosen = order[places]
+    return pictures.examples(name, X[chosen], result.copies[chosen], errors[chosen], names, image_shape)
+
+
+def _ranks(rows: int) -> tuple[list[int], list[str]]:
+    """Return places in an order, two at each quarter of the way, and what to call them."""
+    places: dict[int, str] = {}
+    for share, words in zip((0, 0.25, 0.5, 0.75, 1), QUARTERS, strict=True):
+        first = round(share * max(0, rows - 2))
+        for place in (first, first + 1):
+            if place < rows:
+                places.setdefault(place, words)
+    return list(places), list(places.values())
+
+
+def _strongest(codes: Array, statistics: CodeStatistics) -> tuple[list[int], Array]:
+    """Return the units that vary most, in their order, and for each the rows where it is largest."""
+    dead = set(statistics.dead)
+    alive = [unit for unit in np.argsort(-statistics.unit_deviations, kind="stable") if unit not in dead]
+    units = sorted(int(unit) for unit in alive[:UNITS_WITH_EXEMPLARS])
+    rows = [np.argsort(-codes[:, unit], kind="stable")[:EXEMPLARS] for unit in units]
+    return units, np.array(rows, dtype=np.intp)
 
 
 # A method may be there or not by how the model is configured, as with scikit-learn's available_if. A

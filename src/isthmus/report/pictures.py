@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from isthmus import plots
-from isthmus.plots.latent import MOST_POINTS
+from isthmus.plots.scatter import MOST_POINTS
+from isthmus.plots.series import MOST_CHANNELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -17,22 +18,31 @@ if TYPE_CHECKING:
 
     from isthmus.comparison import Model
     from isthmus.metrics import CodeStatistics
+    from isthmus.report.maps import Plane
 
     Array: TypeAlias = NDArray[Any]
     Picture: TypeAlias = dict[str, Any]
 
 __all__ = [
     "activity",
+    "chains",
     "copies",
+    "correlations",
+    "curves",
     "denoised",
     "drawn_samples",
     "effects",
+    "errors",
+    "examples",
+    "exemplars",
     "interpolation",
     "latent_map",
+    "layers",
     "losses",
     "manifold",
+    "rates",
     "unit_effects",
-    "worst",
+    "weights",
 ]
 
 SHOWN_UNITS = 64  # of what a unit adds, more pictures than these are not looked at
@@ -58,17 +68,103 @@ def losses(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> Picture:
     )
 
 
-def worst(
-    name: str, originals: Array, copies_of_them: Array, errors: Array, image_shape: Sequence[int]
-) -> Picture:
-    """Picture the pairs of which the copy is worst, worst first."""
+def rates(points: Sequence[Mapping[str, Any]]) -> Picture:
+    """Picture what files cost and lose."""
+    names = list(dict.fromkeys(point["name"] for point in points))
+    courses = [_rate_course(name, [point for point in points if point["name"] == name]) for name in names]
     return _picture(
-        lambda theme: plots.worst_reconstructions(
-            originals, copies_of_them, errors, image_shape, theme=theme
-        ),
-        alt=f"The {len(errors)} test images that {name} copies worst, above their copies; the squared "
-        f"errors go from {errors[0]:.3g} down to {errors[-1]:.3g}.",
-        caption="The test images that it copies worst, with their squared errors.",
+        lambda theme: plots.rate_distortion(points, theme=theme),
+        alt="Squared error by bits per value, both logarithmic. " + " ".join(courses),
+        caption="What files cost and what they lose: further down and to the left is better. Models are solid "
+        "lines, codecs dashed; an open mark at the lower edge has no error at all.",
+    )
+
+
+def examples(
+    name: str,
+    originals: Array,
+    copies_of_them: Array,
+    errors: Array,
+    ranks: Sequence[str],
+    image_shape: Sequence[int],
+) -> Picture:
+    """Picture pairs and their differences from the best to the worst."""
+    words = [f"{rank}\n{_brief(error)}" for rank, error in zip(ranks, errors, strict=True)]
+    return _picture(
+        lambda theme: plots.differences(originals, copies_of_them, words, image_shape, theme=theme),
+        alt=f"{len(errors)} test images from the one that {name} copies best to the worst, their copies and "
+        f"the differences; the squared errors go from {errors[0]:.3g} up to {errors[-1]:.3g}.",
+        caption="From the test images that it copies best to the worst, by the rank of their squared error, which "
+        "stands below. In the differences orange is light that the copy adds, blue what it lacks.",
+    )
+
+
+def curves(
+    name: str, originals: Array, copies_of_them: Array, errors: Array, ranks: Sequence[str]
+) -> Picture:
+    """Picture series and their copies from the best to the worst."""
+    words = [f"{rank}, squared error {_brief(error)}" for rank, error in zip(ranks, errors, strict=True)]
+    channels = originals.shape[2] if originals.ndim == 3 else 1
+    some = (
+        f" Of {channels} channels the {MOST_CHANNELS} liveliest are drawn."
+        if channels > MOST_CHANNELS
+        else ""
+    )
+    return _picture(
+        lambda theme: plots.series_copies(originals, copies_of_them, words, theme=theme),
+        alt=f"Curves of {len(errors)} test series, those that {name} copies {_listed(list(ranks))}, with their "
+        f"copies; the squared errors are {_listed([_brief(error) for error in errors])}.",
+        caption=f"The test series that it copies {_listed(list(ranks))}, and the copies.{some}",
+    )
+
+
+def errors(name: str, by_name: Mapping[str, Array]) -> Picture:
+    """Picture how the errors of the rows are spread, beside those of a baseline."""
+    medians = [f"{of} {np.median(values):.3g}" for of, values in by_name.items()]
+    others = _listed([other for other in by_name if other != name])
+    own, theirs = (by_name[key] for key in (name, others))
+    return _picture(
+        lambda theme: plots.error_histogram(by_name, theme=theme),
+        alt=f"Histogram of the squared errors of {len(own):,} test rows by {name}, and by {others} over it. "
+        f"Medians: {_listed(medians)}.",
+        caption=f"How the squared error is spread over the test rows, beside that of {others}. It copies "
+        f"{float((own < theirs).mean()):.0%} of the rows better.",
+    )
+
+
+def exemplars(
+    name: str,
+    rows: Array,
+    units: Sequence[int],
+    n_units: int,
+    image_shape: Sequence[int],
+    levels: tuple[float, float],
+) -> Picture:
+    """Picture the rows that drive each unit hardest."""
+    which = f"the {len(units)} that vary most" if len(units) < n_units else "all"
+    return _picture(
+        lambda theme: plots.exemplars(rows, units, image_shape, levels=levels, theme=theme),
+        alt=f"For {which} of the {n_units} code units of {name}, the {rows.shape[1]} test images with the "
+        "largest code, the largest first.",
+        caption=f"What its code units look for: the {rows.shape[1]} test images with the largest code, for {which} "
+        f"of its {n_units} units. The number of the unit stands before them.",
+    )
+
+
+def correlations(name: str, codes: Array, statistics: CodeStatistics) -> Picture:
+    """Picture which units say the same."""
+    table = _correlations(codes[:, :SHOWN_UNITS], statistics)
+    shown = f"the first {len(table)}" if len(table) < codes.shape[1] else "all"
+    apart = abs(table[np.triu_indices(len(table), 1)])
+    known = apart[np.isfinite(apart)]
+    facts = "None can be told." if known.size == 0 else (
+        f"Without their sign they have a mean of {known.mean():.2f} and reach {known.max():.2f}."
+    )  # fmt: skip
+    return _picture(
+        lambda theme: plots.code_correlations(table, theme=theme),
+        alt=f"Square of the correlations between {shown} of the {codes.shape[1]} code units of {name}. {facts}",
+        caption=f"How {shown} of its {codes.shape[1]} code units go together over the test rows: orange units rise "
+        f"together, of blue ones one falls as the other rises. {facts}",
     )
 
 
@@ -141,19 +237,20 @@ def activity(name: str, statistics: CodeStatistics) -> Picture:
     )
 
 
-def latent_map(name: str, codes: Array, labels: Array | None = None) -> Picture:
-    """Picture where the test rows lie in a code of two numbers."""
-    (left, low), (right, high) = codes.min(axis=0), codes.max(axis=0)
-    rows = f"{len(codes):,} test rows"
-    shown = rows if len(codes) <= MOST_POINTS else f"{MOST_POINTS:,} of {rows}, evenly taken,"
+def latent_map(name: str, plane: Plane, labels: Array | None = None) -> Picture:
+    """Picture where the test rows lie on a plane."""
+    points, (across, up) = plane.points, plane.names
+    (left, low), (right, high) = points.min(axis=0), points.max(axis=0)
+    rows = f"{len(points):,} test rows"
+    shown = rows if len(points) <= MOST_POINTS else f"{MOST_POINTS:,} of {rows}, evenly taken,"
     colours = "" if labels is None else f", coloured by {len(set(labels.tolist())):,} different labels"
     return _picture(
-        lambda theme: plots.latent_scatter(codes, labels, theme=theme),
-        alt=f"A point for each of {shown} at its code by {name}{colours}. Code 1 goes from {left:.3g} to "
-        f"{right:.3g}, code 2 from {low:.3g} to {high:.3g}.",
-        caption="Where the test rows lie in its code of two numbers"
+        lambda theme: plots.latent_scatter(points, labels, names=plane.names, theme=theme),
+        alt=f"A point for each of {shown} at its code by {name}{colours}. {across.capitalize()} goes from "
+        f"{left:.3g} to {right:.3g}, {up} from {low:.3g} to {high:.3g}.",
+        caption=plane.caption
         + ("." if labels is None else ", coloured by label.")
-        + ("" if len(codes) <= MOST_POINTS else f" {MOST_POINTS:,} of {len(codes):,} are drawn."),
+        + ("" if len(points) <= MOST_POINTS else f" {MOST_POINTS:,} of {len(points):,} are drawn."),
     )
 
 
@@ -233,6 +330,17 @@ def unit_effects(model: Model, statistics: CodeStatistics) -> Array:
     return effect
 
 
+def _correlations(codes: Array, statistics: CodeStatistics) -> Array:
+    """Return the correlations between units, NaN for those that never change."""
+    centred = codes.astype(np.float64)
+    centred -= centred.mean(axis=0)
+    lengths = np.sqrt((centred**2).sum(axis=0))
+    lengths[[unit for unit in statistics.dead if unit < len(lengths)]] = np.nan
+    lengths[lengths == 0] = np.nan
+    between: Array = np.clip((centred / lengths).T @ (centred / lengths), -1, 1)
+    return between
+
+
 def _picture(draw: Callable[[plots.Theme], Figure], *, alt: str, caption: str) -> Picture:
     light, dark = draw(plots.LIGHT), draw(plots.DARK)
     width, height = (round(100 * inches) for inches in light.get_size_inches())
@@ -255,3 +363,12 @@ def _course(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+
+
+def _brief(error: float) -> str:
+    return f"{error:.1f}" if error >= 1 else f"{error:.2g}"
+
+
+def _rate_course(name: str, points: Sequence[Mapping[str, Any]]) -> str:
+    ends = [f"{point['sse']:.3g} at {point['bits_per_value']:.3g} bits" for point in (points[0], points[-1])]
+    return f"{name}: {ends[0]}." if len(points) == 1 else f"{name}: from {ends[0]} to {ends[1]}."

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import re
 import statistics
-from importlib import metadata
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -14,7 +12,9 @@ import numpy as np
 from isthmus._checks import wrong_parameter
 from isthmus.comparison import describe, judged, reconstruct, with_pca
 from isthmus.errors import DataError
-from isthmus.report import pictures
+from isthmus.metrics import row_errors
+from isthmus.report import maps as planes
+from isthmus.report import pictures, tables
 from isthmus.report.model_pictures import SHOWN_IMAGES, pictures_of
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["summarise"]
 
-PACKAGES = ("isthmus", "torch", "numpy", "scikit-learn", "matplotlib")
-
 
 def summarise(
     models: Mapping[str, Model],
@@ -44,6 +42,10 @@ def summarise(
     title: str,
     notes: Sequence[str] = (),
     labels: Array | None = None,
+    series: bool | None = None,
+    feature_names: Sequence[str] | None = None,
+    maps: Mapping[str, Array] | None = None,
+    rates: Sequence[Mapping[str, Any]] | None = None,
 ) -> Summary:
     """Judge fitted models beside PCA and gather all that a report says.
 
@@ -57,7 +59,7 @@ def summarise(
         The rows that the models were trained on, for PCA, and those to judge by.
     image_shape : tuple of int or None
         How to picture a row, as for :func:`isthmus.plots.reconstructions`; None if rows are not
-        images: then the report has tables and curves only.
+        images: then they are series or rows of a table.
     seconds : mapping of name to float
         How long each model took to fit.
     settings : mapping of name to mapping
@@ -68,7 +70,18 @@ def summarise(
         Sentences to be read with the numbers.
     labels : ndarray of shape (m,), optional
         A label for each test row, as for :func:`isthmus.plots.latent_scatter`. Nothing is judged by
-        them: they colour the map of a code of two numbers.
+        them: they colour the maps.
+    series : bool, optional
+        Whether rows that are not images are series, of shape (time,) or (time, channels), to be
+        drawn as curves. Left out: if they have the second of these shapes.
+    feature_names : sequence of str, optional
+        For rows of a table, a name for each feature.
+    maps : mapping of name to ndarray of shape (m, 2), optional
+        Where to draw each test row on the map of a model, by t-SNE for example. Left out: at its
+        code, if it is two numbers wide, or at the first two principal components of the codes.
+    rates : sequence of mapping, optional
+        What files cost and lose: as for :func:`isthmus.plots.rate_distortion`, and ``bytes`` in
+        each for the table.
 
     Returns
     -------
@@ -77,24 +90,31 @@ def summarise(
 
         - ``title``, ``notes`` and ``lead``, one sentence on what was done;
         - ``verdicts``, a sentence for each model;
-        - ``data``: ``train_rows``, ``test_rows``, ``features``, ``image_shape``;
+        - ``data``: ``kind`` ("images", "series" or "table"), ``train_rows``, ``test_rows``, ``features``,
+          ``image_shape``, and ``train_print`` and ``test_print``, which change if a value does;
         - ``rows``: as :func:`isthmus.comparison.compare` returns them, PCA last, and in each
           ``relative`` (its squared error over PCA's; None for PCA itself or where PCA's is 0),
           ``epochs``, ``seconds``, ``seconds_per_epoch`` (median, without the first epoch; None
           where not known);
-        - ``overview`` and, for each of ``sections`` (``name``, ``codes``), a list ``pictures`` of
-          keys into
+        - ``overview``, a list of keys into ``pictures``;
+        - ``sections``, one for each model: ``name``, ``codes``, ``pictures`` (a list of such keys), ``map``
+          (for images, as :func:`isthmus.report.maps.hover_map` returns it, else None) and
+          ``features`` (for tables, as :func:`isthmus.report.tables.feature_table` returns it, else empty);
         - ``pictures``: by file name without ending, ``alt``, ``caption``, ``width`` and ``height``
-          in CSS pixels, and PNG bytes ``light`` and ``dark``;
+          in CSS pixels, and PNG bytes ``light`` and ``dark``; for images also ``thumbnails``, the sheet
+          that the maps show parts of;
+        - ``rates``: ``name``, ``kind``, ``bytes``, ``bits_per_value`` and ``sse`` of each file;
         - ``settings``: for each parameter ``parameter``, ``values`` (text by model) and ``same``;
         - ``versions``: text by name.
 
     Raises
     ------
     InvalidParameterError
-        If there is no model, a name is PCA's, or rows are not of the image shape.
+        If there is no model, a name is PCA's, a map is of no model, rows are not of the image shape,
+        or a rate cannot be drawn.
     DataError
-        If a value is not a finite number, or there is not one label for each test row.
+        If a value is not a finite number, or there is not one label, or one point on a map, for each
+        test row, or not one name for each feature.
 
     Examples
     --------
@@ -104,58 +124,145 @@ def summarise(
     ...     {"twin": PCA(n_components=2).fit(X)}, X, X,
     ...     image_shape=None, seconds={"twin": 0.1}, settings={"twin": {"n_components": 2}}, title="Twins",
     ... )  # fmt: skip
-    >>> summary["verdicts"][0][:32], summary["settings"][0]["values"], sorted(summary["pictures"])
-    ('twin: as good as PCA with 2 comp', {'twin': '2'},
-     ['pca-2-activity', 'pca-2-latent-map', 'twin-activity', 'twin-latent-map'])
+    >>> summary["verdicts"][0][:32], summary["settings"][0]["values"]
+    ('twin: as good as PCA with 2 comp', {'twin': '2'})
+    >>> summary["sections"][0]["pictures"]
+    ['twin-errors', 'twin-latent-map', 'twin-activity', 'twin-correlations']
     """
     if not models:
         raise wrong_parameter("summarise", "models", "at least one fitted model", dict(models))
     X_train, X_test = np.asarray(X_train), np.asarray(X_test)
-    known = None if labels is None else _checked_labels(labels, len(X_test))
+    view = _View(
+        X=X_test,
+        kind=_kind(X_test, image_shape, series),
+        image_shape=image_shape,
+        labels=None if labels is None else _checked_labels(labels, len(X_test)),
+        names=tables.checked_names(feature_names, X_test[0].size),
+    )
+    rated = tables.rates_table(rates)
+    # Drawn before the models are judged, so that a wrong rate is told at once.
+    rates_picture = {"rates": pictures.rates(rated)} if rated else {}
     contenders = with_pca(models, X_train, X_test)
-    histories = {name: list(getattr(model, "history_", ())) for name, model in contenders.items()}
+    given = planes.checked_maps(maps, list(contenders), len(X_test))
     stems = _file_names(contenders)
-    drawn: Pictures = {}
-    rows, sections, first_copies = [], [], {}
-    for name, model in contenders.items():
-        result = reconstruct(model, X_test)
-        first_copies[name] = result.copies[:SHOWN_IMAGES].copy()  # a view would keep all of them
-        rows.append({"name": name, **describe(X_test, result), **_effort(histories[name], seconds.get(name))})
-        own = pictures_of(name, model, X_test, result, image_shape, known)
-        drawn |= {f"{stems[name]}-{kind}": picture for kind, picture in own.items()}
-        sections.append(
-            {
-                "name": name,
-                "codes": rows[-1]["codes"],
-                "pictures": [f"{stems[name]}-{kind}" for kind in own],
-            }
-        )
-    overview: Pictures = {}
-    if image_shape is not None:
-        overview["reconstructions"] = pictures.copies(X_test[:SHOWN_IMAGES], first_copies, image_shape)
-    if any(histories.values()):
-        overview["loss-curves"] = pictures.losses(
-            {name: history for name, history in histories.items() if history}
-        )
+    looks: dict[str, _Look] = {}
+    # The baselines first: the errors of a model are shown beside those of its baseline.
+    for name in sorted(contenders, key=lambda name: name in models):
+        reference = None if name not in models else looks
+        looks[name] = _look_at(name, contenders[name], view, stems[name], given.get(name), reference)
+    looks = {name: looks[name] for name in contenders}
+    histories = {name: list(getattr(model, "history_", ())) for name, model in contenders.items()}
+    rows = [{**look.row, **_effort(histories[name], seconds.get(name))} for name, look in looks.items()]
     rows = _with_relative(judged(rows, len(models)))
+    overview = _overview(view, looks, histories) | rates_picture
+    drawn = {key: picture for look in looks.values() for key, picture in look.pictures.items()}
+    sheet = {}
+    if image_shape is not None and any(look.section["map"] for look in looks.values()):
+        sheet["thumbnails"] = planes.thumbnails(X_test, image_shape)
     return {
         "title": title,
         "lead": _lead(rows, len(models), len(X_train), image_shape),
         "verdicts": [row["verdict"] for row in rows if row["verdict"]],
         "data": {
+            "kind": view.kind,
             "train_rows": len(X_train),
             "test_rows": len(X_test),
             "features": rows[0]["features"],
             "image_shape": None if image_shape is None else [int(side) for side in image_shape],
+            "train_print": tables.fingerprint(X_train),
+            "test_print": tables.fingerprint(X_test),
         },
         "rows": rows,
         "overview": list(overview),
-        "sections": sections,
-        "pictures": overview | drawn,
-        "settings": _settings_table(settings),
-        "versions": _versions(),
+        "sections": [look.section for look in looks.values()],
+        "pictures": overview | drawn | sheet,
+        "rates": rated,
+        "settings": tables.settings_table(settings),
+        "versions": tables.versions(),
         "notes": list(notes),
     }
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """What all models of a report are judged on, and how it is shown."""
+
+    X: Array
+    kind: str
+    image_shape: Sequence[int] | None
+    labels: Array | None
+    names: Sequence[str]
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What is known of one model once its copies are forgotten."""
+
+    row: dict[str, Any]
+    section: dict[str, Any]
+    pictures: Pictures
+    first_copies: Array
+    errors: Array
+
+
+def _look_at(
+    name: str,
+    model: Model,
+    view: _View,
+    stem: str,
+    given: Array | None,
+    baselines: Mapping[str, _Look] | None,
+) -> _Look:
+    result = reconstruct(model, view.X)
+    row = {"name": name, **describe(view.X, result)}
+    errors = row_errors(view.X, result.copies)
+    plane = planes.plane_of(result.codes, given)
+    beside = {}
+    if baselines is not None:
+        reference = f"PCA-{row['n_components']}"
+        beside = {name: errors, reference: baselines[reference].errors}
+    own = pictures_of(
+        name, model, view.X, result, view.image_shape, view.labels,
+        series=view.kind == "series", plane=plane, errors=beside,
+    )  # fmt: skip
+    drawn = {f"{stem}-{part}": picture for part, picture in own.items()}
+    hovered = None
+    if view.kind == "images" and plane is not None:
+        hovered = planes.hover_map(plane, view.labels, f"{stem}-latent-map")
+    section = {
+        "name": name,
+        "codes": row["codes"],
+        "pictures": list(drawn),
+        "map": hovered,
+        "features": tables.feature_table(view.X, result.copies, view.names) if view.kind == "table" else [],
+    }
+    # A view of the first copies would keep all of them.
+    return _Look(row, section, drawn, result.copies[:SHOWN_IMAGES].copy(), errors)
+
+
+def _overview(
+    view: _View, looks: Mapping[str, _Look], histories: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> Pictures:
+    overview: Pictures = {}
+    if view.image_shape is not None:
+        copies = {name: look.first_copies for name, look in looks.items()}
+        overview["reconstructions"] = pictures.copies(view.X[:SHOWN_IMAGES], copies, view.image_shape)
+    if any(histories.values()):
+        overview["loss-curves"] = pictures.losses(
+            {name: history for name, history in histories.items() if history}
+        )
+    return overview
+
+
+def _kind(X: Array, image_shape: Sequence[int] | None, series: bool | None) -> str:
+    if image_shape is not None:
+        if series:
+            raise wrong_parameter("summarise", "series", "None or False for images", series)
+        return "images"
+    if series and X.ndim not in {2, 3}:
+        wanted = "left out for rows of other shapes than (time,) and (time, channels)"
+        raise wrong_parameter("summarise", "series", wanted, series)
+    return "series" if series or (series is None and X.ndim == 3) else "table"
 
 
 def _checked_labels(labels: Array, rows: int) -> Array:
@@ -213,24 +320,3 @@ def _file_names(names: Mapping[str, object]) -> dict[str, str]:
             stem, number = f"{plain}-{number}", number + 1
         stems[name] = stem
     return stems
-
-
-def _settings_table(settings: Mapping[str, Mapping[str, object]]) -> list[dict[str, Any]]:
-    """Turn settings by model into one line for each parameter of any of them."""
-    parameters = dict.fromkeys(parameter for values in settings.values() for parameter in values)
-    lines = []
-    for parameter in parameters:
-        values = {name: repr(own[parameter]) if parameter in own else None for name, own in settings.items()}
-        lines.append({"parameter": parameter, "values": values, "same": len(set(values.values())) == 1})
-    return lines
-
-
-def _versions() -> dict[str, str]:
-    found = {"Python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    found["machine"] = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    return found
