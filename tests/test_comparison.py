@@ -140,7 +140,8 @@ def test_compare(digits):
     assert rows[1]["verdict"].endswith("use PCA.")
     assert "PCA with 1 component " in rows[1]["verdict"]
     assert rows[2]["verdict"] is rows[3]["verdict"] is None
-    assert rows[3] == {**comparison.evaluate_pca(train, test, 5), "name": "PCA-5", "verdict": None}
+    assert comparison.evaluate_pca(train, test, 5).items() <= rows[3].items()
+    assert rows[1]["pca_components"] == 1  # the mean is not quite the best there is
 
 
 def test_the_name_of_a_baseline_is_taken(digits):

@@ -149,9 +149,7 @@ def test_bd_rate_of_a_fifth_less_and_of_itself():
     rates = np.array([50.0, 90.0, 200.0, 500.0, 900.0])
     assert metrics.bjontegaard_rate(rates, errors, rates, errors) == pytest.approx(0)
     assert metrics.bjontegaard_rate(0.8 * rates, errors, rates, errors) == pytest.approx(-0.2)
-    assert metrics.bjontegaard_rate(rates[::-1], errors[::-1], 0.5 * rates, errors) == pytest.approx(
-        1
-    )
+    assert metrics.bjontegaard_rate(rates[::-1], errors[::-1], 0.5 * rates, errors) == pytest.approx(1)
     with pytest.raises(DataError, match="no error in common"):
         metrics.bjontegaard_rate(rates, errors, rates, errors / 1000)
     with pytest.raises(DataError, match="positive"):

@@ -12,9 +12,11 @@ from isthmus.estimators.autoencoder import (
     MaskedAutoencoder,
     SparseAutoencoder,
 )
+from isthmus.estimators.baselines import Baseline, model_size, untrained_twin
 from isthmus.estimators.belief import DeepBeliefNetwork
 from isthmus.estimators.boltzmann import RestrictedBoltzmannMachine
 from isthmus.estimators.classifier import PretrainedClassifier
+from isthmus.estimators.codecs import AudioCodec, ByteCodec, ImageCodec
 from isthmus.estimators.compressor import Compressor
 from isthmus.estimators.quantized import VectorQuantizedAutoencoder
 from isthmus.estimators.sequences import SequenceAutoencoder
@@ -22,13 +24,17 @@ from isthmus.estimators.variational import VariationalAutoencoder
 
 __all__ = [
     "ESTIMATORS",
+    "AudioCodec",
     "Autoencoder",
     "BaseAutoencoder",
+    "Baseline",
+    "ByteCodec",
     "Compressor",
     "ContractiveAutoencoder",
     "ConvolutionalAutoencoder",
     "DeepBeliefNetwork",
     "DenoisingAutoencoder",
+    "ImageCodec",
     "KSparseAutoencoder",
     "MaskedAutoencoder",
     "PretrainedClassifier",
@@ -40,4 +46,6 @@ __all__ = [
     "VectorQuantizedAutoencoder",
     "find_learning_rate",
     "load",
+    "model_size",
+    "untrained_twin",
 ]

@@ -69,6 +69,8 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     model_ : estimator
         The fitted model.
+    step_ : float
+        The step, in the unit of the data.
     steps_ : ndarray of shape (n_components,)
         How far apart two rounded values of each code are.
     whole_ : bool
@@ -104,6 +106,7 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """
 
     model_: Any
+    step_: float
     steps_: NDArray[np.float64]
     whole_: bool
     fingerprint_: str
@@ -151,10 +154,11 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.whole_ = has_tokens(self.model_)
         if self.whole_:
             self._refuse_steps()
-            self.steps_ = np.ones(codes.shape[1])
+            self.step_, self.steps_ = 1.0, np.ones(codes.shape[1])
             return self
         units = 1 / sensitivities(self.model_, codes)
-        self.steps_ = _rounded(self._common_step(rows, sample, codes, units) * units)
+        self.step_ = self._common_step(rows, sample, codes, units)
+        self.steps_ = _rounded(self.step_ * units)
         return self
 
     def compress(self, X: ArrayLike) -> bytes:

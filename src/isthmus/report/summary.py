@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from isthmus._checks import wrong_parameter
-from isthmus.comparison import describe, judged, reconstruct, with_pca
+from isthmus.comparison import Spectrum, describe, judged, reconstruct, with_pca
 from isthmus.errors import DataError
 from isthmus.metrics import row_errors
 from isthmus.report import maps as planes
@@ -153,7 +153,8 @@ def summarise(
     looks = {name: looks[name] for name in contenders}
     histories = {name: list(getattr(model, "history_", ())) for name, model in contenders.items()}
     rows = [{**look.row, **_effort(histories[name], seconds.get(name))} for name, look in looks.items()]
-    rows = _with_relative(judged(rows, len(models)))
+    errors = {name: look.errors for name, look in looks.items()}
+    rows = judged(rows, errors, len(models), Spectrum(X_train, X_test))
     overview = _overview(view, looks, histories) | rates_picture
     drawn = {key: picture for look in looks.values() for key, picture in look.pictures.items()}
     sheet = {}
@@ -285,16 +286,6 @@ def _effort(history: Sequence[Mapping[str, Any]], seconds: float | None) -> dict
         "seconds": None if seconds is None else float(seconds),
         "seconds_per_epoch": statistics.median(later) if later else None,
     }
-
-
-def _with_relative(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    pca = {row["n_components"]: row["sse"] for row in rows if row["verdict"] is None}
-
-    def relative(row: Mapping[str, Any]) -> float | None:
-        reference = pca.get(row["n_components"])
-        return row["sse"] / reference if row["verdict"] and reference else None
-
-    return [{**row, "relative": relative(row)} for row in rows]
 
 
 def _lead(

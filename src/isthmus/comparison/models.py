@@ -1,4 +1,4 @@
-"""Models beside PCA of equal width, in numbers and in one honest sentence."""
+"""Models and what they make of rows, in numbers; PCA of equal width beside them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from isthmus.metrics import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -29,19 +29,13 @@ __all__ = [
     "Model",
     "Reconstruction",
     "code_width",
-    "compare",
     "describe",
     "evaluate",
     "evaluate_pca",
     "fit_pca",
-    "judged",
-    "readable_percent",
     "reconstruct",
-    "verdict",
     "with_pca",
 ]
-
-EQUAL_WITHIN = 0.005  # below half a percent, another seed could turn the order round
 
 
 class Model(Protocol):
@@ -232,48 +226,6 @@ def evaluate_pca(train: Array, X: Array, n_components: int) -> Row:
     return evaluate(fit_pca(np.asarray(train), n_components), X)
 
 
-def verdict(name: str, model_row: Mapping[str, Any], pca_row: Mapping[str, Any]) -> str:
-    """Say in one sentence whether a model was worth it.
-
-    Parameters
-    ----------
-    name : str
-        What to call the model.
-    model_row, pca_row : mapping
-        The numbers of the model and of PCA, from :func:`evaluate` and :func:`evaluate_pca`.
-
-    Returns
-    -------
-    str
-        Less than half a percent apart counts as equal.
-
-    Examples
-    --------
-    >>> pca = {"sse": 13.19, "n_components": 32}
-    >>> verdict("single", {"sse": 7.4}, pca)
-    'single: 44% less squared error than PCA with 32 components (7.40 against 13.19).'
-    >>> verdict("single", {"sse": 13.2}, pca)
-    'single: as good as PCA with 32 components (squared error 13.20 against 13.19).'
-    >>> verdict("single", {"sse": 15.1}, pca)
-    'single: 14% more squared error than PCA with 32 components (15.10 against 13.19): use PCA.'
-    """
-    error, reference = model_row["sse"], pca_row["sse"]
-    width = pca_row["n_components"]
-    pca = f"PCA with {width} component{'' if width == 1 else 's'}"
-    numbers = f"{_readable(error)} against {_readable(reference)}"
-    if abs(error - reference) <= EQUAL_WITHIN * reference:
-        return f"{name}: as good as {pca} (squared error {numbers})."
-    if error < reference:
-        percent = readable_percent(1 - error / reference)
-        return f"{name}: {percent} less squared error than {pca} ({numbers})."
-    if error < 2 * reference:
-        percent = readable_percent(error / reference - 1)
-        return f"{name}: {percent} more squared error than {pca} ({numbers}): use PCA."
-    # With as many components as features the error of PCA is zero but for rounding.
-    times = f"{error / reference:.1f}" if error < 100 * reference else "more than 100"
-    return f"{name}: {times} times the squared error of {pca} ({numbers}): use PCA."
-
-
 def with_pca(models: Mapping[str, Model], train: Array, X: Array) -> dict[str, Model]:
     """Return the models, and after them PCA for each of their widths, called ``PCA-32``.
 
@@ -298,57 +250,5 @@ def with_pca(models: Mapping[str, Model], train: Array, X: Array) -> dict[str, M
     return {**models, **baselines}
 
 
-def compare(models: Mapping[str, Model], X_train: Array, X_test: Array) -> list[Row]:
-    """Hold fitted models against PCA of equal width.
-
-    Parameters
-    ----------
-    models : mapping of name to Model
-        Fitted models; their widths may differ.
-    X_train : ndarray of shape (n, ...)
-        The rows that they were trained on, for PCA to be fitted on too.
-    X_test : ndarray of shape (m, ...)
-        The rows to be judged on.
-
-    Returns
-    -------
-    list of dict
-        One row for each model, then one for PCA at each of their widths, usually just one. Each has
-        ``name``, the numbers of :func:`evaluate` and ``verdict``, which is None for PCA itself.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sklearn.decomposition import PCA
-    >>> X = np.random.default_rng(0).random((50, 4))
-    >>> rows = compare({"twin": PCA(n_components=2).fit(X)}, X, X)
-    >>> [row["name"] for row in rows], rows[0]["verdict"][:37]
-    (['twin', 'PCA-2'], 'twin: as good as PCA with 2 component')
-    """
-    X_train, X_test = np.asarray(X_train), np.asarray(X_test)
-    contenders = with_pca(models, X_train, X_test)
-    rows = [{"name": name, **evaluate(model, X_test)} for name, model in contenders.items()]
-    return judged(rows, len(models))
-
-
-def judged(rows: Sequence[Row], n_models: int) -> list[Row]:
-    """Return the rows with a ``verdict`` each: the first ``n_models`` against the PCAs after them."""
-    models, baselines = rows[:n_models], rows[n_models:]
-    by_name = {row["name"]: row for row in baselines}
-    return [
-        {**row, "verdict": verdict(row["name"], row, by_name[f"PCA-{row['n_components']}"])} for row in models
-    ] + [{**row, "verdict": None} for row in baselines]
-
-
 def _flat(X: Array) -> Array:
     return X.reshape(len(X), -1)
-
-
-def readable_percent(share: float) -> str:
-    """Return a share as a percentage of two or three digits: 0.7%, 44%, 99.8%."""
-    percent = 100 * share
-    return f"{percent:.0f}%" if 10 <= percent <= 99 else f"{percent:.1f}%"
-
-
-def _readable(number: float) -> str:
-    return f"{number:.2f}" if 0.1 <= number < 10_000 else f"{number:.3g}"

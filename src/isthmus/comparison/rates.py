@@ -1,0 +1,145 @@
+"""Errors at equal bytes: models by their codes, images by the codecs that everybody has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from isthmus.comparison.models import Model
+from isthmus.errors import DataError
+from isthmus.metrics import bits_per_value, bjontegaard_rate, squared_error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[Any]
+    Row: TypeAlias = dict[str, Any]
+
+__all__ = ["codec_rates", "model_rates", "savings"]
+
+#: How much coarser than the step that hardly costs anything codes are rounded.
+COARSENESS = (0.5, 1.0, 2.0, 4.0, 8.0)
+QUALITIES = (5, 15, 30, 50, 75, 90)
+
+
+def model_rates(models: Mapping[str, Model], X: Array) -> list[Row]:
+    """Return bytes and errors of models at several steps of their codes.
+
+    Parameters
+    ----------
+    models : mapping of name to Model
+        Fitted models.
+    X : ndarray of shape (n, ...)
+        Rows to compress.
+
+    Returns
+    -------
+    list of dict
+        ``name``, ``kind`` ("model"), ``bytes``, ``bits_per_value`` and ``sse``. The model's own size,
+        ``model_bytes``, is not in the bytes: whoever reads them has it already. None if it is not known.
+    """
+    from isthmus.estimators import Compressor, model_size
+
+    rows = []
+    for name, model in models.items():
+        base = Compressor(model).fit(X)
+        if base.whole_:
+            continue
+        for factor in COARSENESS:
+            compressor = Compressor(model, step=base.step_ * factor).fit(X)
+            content = compressor.compress(X)
+            rows.append(
+                {
+                    "name": name,
+                    "kind": "model",
+                    "bytes": len(content),
+                    "bits_per_value": bits_per_value(len(content), X.size),
+                    "sse": squared_error(X, compressor.decompress(content)),
+                    "model_bytes": model_size(model),
+                }
+            )
+    return rows
+
+
+def codec_rates(
+    X: Array, image_shape: Sequence[int], formats: Sequence[str] | None = None, *, mosaic: bool = True
+) -> list[Row]:
+    """Return bytes and errors of image codecs at several qualities.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, ...)
+        Images in [0, 1], or bytes.
+    image_shape : sequence of int
+        (height, width).
+    formats : sequence of str, optional
+        Which codecs; all that Pillow has here by default.
+    mosaic : bool, default=True
+        One file for all images side by side, which saves hundreds of bytes for each; else one for each.
+
+    Returns
+    -------
+    list of dict
+        As from :func:`model_rates`, of the kind "codec".
+    """
+    from isthmus.estimators.codecs import ImageCodec, available_formats
+
+    rows = []
+    for name in available_formats() if formats is None else formats:
+        for quality in QUALITIES:
+            codec = ImageCodec(name, quality=quality, mosaic=mosaic).fit(X.reshape(len(X), *image_shape))
+            files = codec.compress(X.reshape(len(X), *image_shape))
+            copies = codec.decompress(files)
+            size = sum(map(len, files))
+            rows.append(
+                {
+                    "name": name if mosaic else f"{name}, single files",
+                    "kind": "codec",
+                    "bytes": size,
+                    "bits_per_value": bits_per_value(size, X.size),
+                    "sse": squared_error(X, copies.reshape(X.shape)),
+                    "model_bytes": 0,
+                }
+            )
+    return rows
+
+
+def savings(rows: Sequence[Row]) -> list[Row]:
+    """Return for each model how many bytes more than each codec it needs at equal error.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        From :func:`model_rates` and :func:`codec_rates`.
+
+    Returns
+    -------
+    list of dict
+        ``name``, ``against`` and ``bd_rate`` (-0.4 for 40% fewer bytes; None where no error is reached by
+        both).
+    """
+    curves: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        curves.setdefault((row["kind"], row["name"]), []).append(row)
+    found = []
+    for (kind, name), own in curves.items():
+        for (other_kind, other), theirs in curves.items():
+            if kind != "model" or other_kind != "codec":
+                continue
+            found.append({"name": name, "against": other, "bd_rate": _rate(own, theirs)})
+    return found
+
+
+def _rate(own: Sequence[Row], theirs: Sequence[Row]) -> float | None:
+    def column(rows: Sequence[Row], key: str) -> Array:
+        return np.array([row[key] for row in rows if row["sse"] > 0])
+
+    try:
+        return bjontegaard_rate(
+            column(own, "bytes"), column(own, "sse"), column(theirs, "bytes"), column(theirs, "sse")
+        )
+    except DataError:  # no error in common
+        return None
