@@ -37,6 +37,9 @@ app.command("isthmus.cli.fitting:fit", name="fit", help="Train an autoencoder on
 app.command(
     "isthmus.cli.models:evaluate", name="evaluate", help="Say how well a model copies DATA, beside PCA."
 )
+app.command(
+    "isthmus.cli.comparing:compare", name="compare", help="Hold autoencoders against PCA and others on DATA."
+)
 app.command("isthmus.cli.models:transform", name="transform", help="Write the codes of the rows of DATA.")
 app.command(
     "isthmus.cli.models:inverse_transform",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,10 +31,10 @@ HELD_OUT = 0.2
 COMPRESSED_ROWS = 2000
 
 CANDIDATES: Mapping[str, Any] = {
-    "single": lambda width, **options: Autoencoder(width, **options),
-    "deep": lambda width, **options: Autoencoder(width, hidden_layers=(256, 128), **options),
-    "sparse": lambda width, **options: SparseAutoencoder(width, **options),
-    "convolutional": lambda width, **options: ConvolutionalAutoencoder(width, **options),
+    "single": Autoencoder,
+    "deep": partial(Autoencoder, hidden_layers=(256, 128)),
+    "sparse": SparseAutoencoder,
+    "convolutional": ConvolutionalAutoencoder,
 }
 USUAL_BASELINES = ("random-projection", "dct", "kmeans", "untrained")
 
@@ -118,7 +119,7 @@ def compare(
     if json:
         print_json({"data": train.name, "rows": rows, "rates": curves, "savings": saved_bytes})
         return
-    _print(train, judged_on, rows, saved_bytes)
+    _print(judged_on, rows, saved_bytes)
 
 
 def _parts(data: str, test: str | None, seed: int) -> tuple[Data, Data]:
@@ -188,9 +189,7 @@ def _rates(
     return found
 
 
-def _print(
-    train: Data, test: Data, rows: Sequence[Mapping[str, Any]], savings: Sequence[Mapping[str, Any]]
-) -> None:
+def _print(test: Data, rows: Sequence[Mapping[str, Any]], savings: Sequence[Mapping[str, Any]]) -> None:
     labelled = rows[0]["labels"] is not None
     header = [f"{test.name}, {len(test.rows)} rows", "code", "SSE per row", "explained", "trust"]
     header += ["1-NN", "probe"] if labelled else []
