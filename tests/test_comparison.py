@@ -10,7 +10,8 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
-from isthmus import comparison
+from isthmus import Autoencoder, comparison
+from isthmus.cli import main
 from isthmus.data import load_mnist
 from isthmus.errors import DataError, InvalidParameterError
 
@@ -156,3 +157,123 @@ def test_not_a_number_is_an_error(digits):
     model.mean = np.full(64, math.nan)
     with pytest.raises(DataError, match="Y contains NaN"):
         comparison.evaluate(model, test)
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    bunch = load_digits()
+    X = (bunch.data / 16).astype(np.float32)
+    return X[:1200], X[1200:], bunch.target[:1200], bunch.target[1200:]
+
+
+@pytest.fixture(scope="module")
+def trained(labelled):
+    return Autoencoder(12, hidden_layers=(48,), epochs=30, random_state=0).fit(labelled[0])
+
+
+def test_compare_with_labels_and_baselines(labelled, trained):
+    train, test, y_train, y_test = labelled
+    rows = comparison.compare(
+        {"deep": trained},
+        train,
+        test,
+        y_train=y_train,
+        y_test=y_test,
+        baselines=["lda", "dct", "untrained"],
+        image_shape=(8, 8),
+        seconds={"deep": 3.0},
+    )
+    by_name = {row["name"]: row for row in rows}
+    assert list(by_name) == ["deep", "PCA-12", "LDA-9", "DCT-12", "untrained deep"]
+    assert json.loads(json.dumps(rows)) == rows
+    assert by_name["deep"]["kind"] == "model"
+    assert by_name["deep"]["seconds"] == 3.0
+    # LDA tells classes apart better than any other linear map of its width, and copies worse.
+    assert by_name["LDA-9"]["labels"]["separability"] > by_name["PCA-12"]["labels"]["separability"]
+    assert by_name["LDA-9"]["sse"] > by_name["PCA-12"]["sse"]
+    assert by_name["deep"]["labels"]["neighbors"] > by_name["untrained deep"]["labels"]["neighbors"]
+    assert all(0.5 < row["trustworthiness"] <= 1 for row in rows)
+
+
+def test_the_verdict_has_an_interval_and_what_pca_needs(labelled, trained):
+    train, test, *_ = labelled
+    row, pca = comparison.compare({"deep": trained}, train, test)
+    low, high = row["interval"]
+    assert low < row["relative"] < high < 1
+    assert row["relative"] == pytest.approx(row["sse"] / pca["sse"])
+    needed = row["pca_components"]
+    assert comparison.evaluate_pca(train, test, needed)["sse"] <= row["sse"]
+    assert comparison.evaluate_pca(train, test, needed - 1)["sse"] > row["sse"]
+    assert f"PCA needs {needed} components" in row["verdict"]
+
+
+def test_an_interval_that_holds_one_is_a_draw():
+    row = {"sse": 9.5, "interval": (0.9, 1.01)}
+    assert "as good as" in comparison.verdict("net", row, {"sse": 10.0, "n_components": 3})
+
+
+def test_the_spectrum_is_pca_at_every_width(digits):
+    train, test = digits
+    spectrum = comparison.Spectrum(train, test)
+    for width in (1, 7, 20):
+        assert spectrum.errors[width] == pytest.approx(
+            comparison.evaluate_pca(train, test, width)["sse"], rel=1e-5
+        )
+    assert spectrum.needed(-1) is None
+
+
+def test_rates_of_models_and_codecs(labelled, trained):
+    pytest.importorskip("constriction")
+    train, test, *_ = labelled
+    rows = comparison.model_rates({"deep": trained, "PCA-12": comparison.fit_pca(train, 12)}, test)
+    for name in ("deep", "PCA-12"):
+        own = [row for row in rows if row["name"] == name]
+        assert [row["bytes"] for row in own] == sorted((row["bytes"] for row in own), reverse=True)
+        assert [row["sse"] for row in own] == sorted(row["sse"] for row in own)
+        assert own[0]["model_bytes"] > 0
+    rows += comparison.codec_rates(test, (8, 8), ["jpeg"])
+    (saving,) = [row for row in comparison.savings(rows) if row["name"] == "deep"]
+    assert saving["against"] == "jpeg"
+    assert saving["bd_rate"] < 0
+
+
+@pytest.mark.filterwarnings("ignore::isthmus.errors.DeadCodeWarning")
+def test_training_ends_within_its_time(labelled):
+    model = comparison.fit_within(Autoencoder(4, random_state=0), labelled[0], 0.5)
+    seconds = sum(row["seconds"] for row in model.history_)
+    assert model.n_epochs_ > 3
+    assert seconds < 5  # these machines are shared
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"baselines": ["magic"]}, "'baselines'"),
+        ({"y_train": [0, 1]}, "y_train has shape"),
+        ({"baselines": ["lda"]}, "labels"),
+    ],
+)
+def test_what_compare_cannot_do_is_said(labelled, trained, options, message):
+    with pytest.raises((InvalidParameterError, DataError), match=message):
+        comparison.compare({"deep": trained}, *labelled[:2], **options)
+
+
+@pytest.mark.filterwarnings("ignore::isthmus.errors.DeadCodeWarning")
+def test_the_command(labelled, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("constriction")
+    monkeypatch.chdir(tmp_path)
+    train, test, y_train, y_test = labelled
+    X = np.concatenate([train, test])
+    np.savez("digits.npz", X=X.reshape(-1, 8, 8), y=np.concatenate([y_train, y_test]))
+    options = ["--n-components", "6", "--seconds", "0.5", "--baseline", "lda", "--model", "single"]
+    assert main(["compare", "digits.npz", *options, "--json", "-o", "numbers.csv"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in told["rows"]] == ["single", "PCA-6", "LDA-6"]
+    assert {row["name"] for row in told["rates"]} >= {"single", "PCA-6", "jpeg"}
+    assert (tmp_path / "numbers.csv").read_text().startswith("name,")
+    assert main(["compare", "digits.npz", *options, "--no-rates"]) == 0
+    out = capsys.readouterr().out
+    assert "1-NN" in out
+    assert "PCA with 6 components" in out
+    assert main(["compare", "digits.npz", "--model", "singel"]) == 2
+    assert "Did you mean 'single'" in capsys.readouterr().err

@@ -109,6 +109,7 @@ def compare(
         y_train=train.labels,
         y_test=judged_on.labels,
         baselines=baselines,
+        image_shape=train.image_shape,
         seconds=took,
         random_state=random_state,
     )

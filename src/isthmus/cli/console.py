@@ -14,6 +14,7 @@ from rich.table import Table
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+PIPE_WIDTH = 200
 
 
 def failure(message: str, code: int = BAD_INPUT) -> int:
@@ -60,7 +61,8 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_column(name, justify="right" if number else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    # A pipe has no width, and what is cut off there is lost.
+    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table)
 
 
 def readable(value: float | None, digits: int = 4) -> str:

@@ -39,6 +39,7 @@ def compare(
     y_train: ArrayLike | None = None,
     y_test: ArrayLike | None = None,
     baselines: Sequence[str] = (),
+    image_shape: Sequence[int] | None = None,
     seconds: Mapping[str, float] | None = None,
     random_state: int = 0,
 ) -> list[Row]:
@@ -57,6 +58,8 @@ def compare(
     baselines : sequence of str, optional
         Kinds of :class:`isthmus.estimators.Baseline` beside PCA, which is always there; for each width
         of a model. "untrained" gives each autoencoder its untrained twin.
+    image_shape : sequence of int, optional
+        What flat rows are pictures of, for the baseline "dct".
     seconds : mapping of name to float, optional
         How long each model took to fit, to be told with it.
     random_state : int, default=0
@@ -96,7 +99,8 @@ def compare(
     took = dict.fromkeys(contenders.keys() - models.keys(), time.perf_counter() - started) | dict(
         seconds or {}
     )
-    for name, model, duration in _others(models, baselines, train, test, labels, random_state):
+    shaped = train if image_shape is None else train.reshape(len(train), *image_shape)
+    for name, model, duration in _others(models, baselines, shaped, test, labels, random_state):
         contenders[name], took[name] = model, duration
     view = _View(train, test, labels, random_state)
     rows, errors = [], {}
@@ -198,7 +202,7 @@ def _others(
     seed: int,
 ) -> list[tuple[str, Model, float]]:
     """Return the baselines beside PCA, fitted, and how long that took."""
-    from isthmus.estimators.baselines import KINDS, Baseline, untrained_twin
+    from isthmus.estimators.baselines import KINDS, Baseline
 
     check_integer(seed, parameter="random_state", owner="compare")
     widths = sorted({code_width(model, test) for model in models.values()})
@@ -210,9 +214,7 @@ def _others(
             known = ", ".join(map(repr, [*KINDS, "untrained"]))
             raise wrong_parameter("compare", "baselines", f"some of {known}", kind)
         if kind == "untrained":
-            for name, model in models.items():
-                if hasattr(model, "_assembly"):
-                    found[f"untrained {name}"] = (untrained_twin(model, train), 0.0)  # type: ignore[arg-type]
+            found |= _twins(models, train.reshape(len(train), *test.shape[1:]))
             continue
         for width in widths:
             started = time.perf_counter()
@@ -226,3 +228,10 @@ def _others(
     if taken:
         raise wrong_parameter("compare", "models", "without the name of a baseline", taken[0])
     return [(name, model, duration) for name, (model, duration) in found.items()]
+
+
+def _twins(models: Mapping[str, Model], train: Array) -> dict[str, tuple[Model, float]]:
+    from isthmus.estimators import BaseAutoencoder, untrained_twin
+
+    autoencoders = {name: model for name, model in models.items() if isinstance(model, BaseAutoencoder)}
+    return {f"untrained {name}": (untrained_twin(model, train), 0.0) for name, model in autoencoders.items()}

@@ -9,6 +9,7 @@ import numpy as np
 
 from isthmus._checks import wrong_parameter
 from isthmus.errors import DataError
+from isthmus.estimators.baselines import Baseline
 from isthmus.metrics import (
     binary_cross_entropy,
     code_statistics,
@@ -60,19 +61,6 @@ class Reconstruction:
 
     codes: Array
     copies: Array
-
-
-@dataclass(frozen=True)
-class _FlatModel:
-    """A model of flat rows that takes rows of any shape."""
-
-    model: Model
-
-    def transform(self, X: Array, /) -> Any:
-        return self.model.transform(_flat(X))
-
-    def inverse_transform(self, codes: Array, /) -> Any:
-        return self.model.inverse_transform(codes)
 
 
 def reconstruct(model: Model, X: Array) -> Reconstruction:
@@ -177,7 +165,7 @@ def evaluate(model: Model, X: Array) -> Row:
     return describe(X, reconstruct(model, X))
 
 
-def fit_pca(train: Array, n_components: int) -> Model:
+def fit_pca(train: Array, n_components: int) -> Baseline:
     """Fit scikit-learn's PCA, the best linear code of its width, on rows of any shape.
 
     Parameters
@@ -189,19 +177,13 @@ def fit_pca(train: Array, n_components: int) -> Model:
 
     Returns
     -------
-    Model
-        Its copies are flat.
+    Baseline
 
     References
     ----------
     K. Pearson, "On lines and planes of closest fit to systems of points in space", 1901.
     """
-    from sklearn.decomposition import PCA
-
-    rows = _flat(train)
-    # For many features scikit-learn draws random directions: a fixed seed makes them repeatable.
-    pca = PCA(n_components=min(n_components, *rows.shape), random_state=0)
-    return _FlatModel(pca.fit(rows))
+    return Baseline("pca", n_components).fit(train)
 
 
 def evaluate_pca(train: Array, X: Array, n_components: int) -> Row:
@@ -248,7 +230,3 @@ def with_pca(models: Mapping[str, Model], train: Array, X: Array) -> dict[str, M
     for taken in models.keys() & baselines.keys():
         raise wrong_parameter("compare", "models", "without the name of a baseline", taken)
     return {**models, **baselines}
-
-
-def _flat(X: Array) -> Array:
-    return X.reshape(len(X), -1)

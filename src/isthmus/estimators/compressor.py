@@ -308,11 +308,7 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 raise wrong_parameter(type(self).__name__, name, wanted, getattr(self, name))
 
     def _fitted(self, X: ArrayLike) -> Any:
-        try:
-            check_is_fitted(self.model)
-        except NotFittedError:
-            return clone(self.model).fit(X)
-        return self.model
+        return self.model if _is_fitted(self.model) else clone(self.model).fit(X)
 
     def _common_step(
         self, rows: Array, sample: Array, codes: NDArray[np.float64], units: NDArray[np.float64]
@@ -368,8 +364,22 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Return the model; nothing else is needed to read, since files hold the steps."""
         model = getattr(self, "model_", self.model)
         self._check_parameters()
-        check_is_fitted(model)
+        if not _is_fitted(model):
+            raise NotFittedError(
+                "The model of this Compressor is not fitted, and nothing was compressed with it."
+            )
         return model
+
+
+def _is_fitted(model: Any) -> bool:
+    """Say whether a model is fitted; what is not scikit-learn's can be nothing else."""
+    if not isinstance(model, BaseEstimator):
+        return True
+    try:
+        check_is_fitted(model)
+    except NotFittedError:
+        return False
+    return True
 
 
 def block_rows(row_shape: tuple[int, ...]) -> int:
