@@ -18,6 +18,7 @@ from isthmus.estimators.boltzmann import RestrictedBoltzmannMachine
 from isthmus.estimators.classifier import PretrainedClassifier
 from isthmus.estimators.codecs import AudioCodec, ByteCodec, ImageCodec
 from isthmus.estimators.compressor import Compressor
+from isthmus.estimators.map import Map
 from isthmus.estimators.quantized import VectorQuantizedAutoencoder
 from isthmus.estimators.sequences import SequenceAutoencoder
 from isthmus.estimators.variational import VariationalAutoencoder
@@ -36,6 +37,7 @@ __all__ = [
     "DenoisingAutoencoder",
     "ImageCodec",
     "KSparseAutoencoder",
+    "Map",
     "MaskedAutoencoder",
     "PretrainedClassifier",
     "RateRange",
