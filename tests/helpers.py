@@ -54,6 +54,7 @@ NETWORKS = [
 
 BOTTLENECKS = [
     bottlenecks.Plain(),
+    bottlenecks.Entropy(weight=0.1),
     bottlenecks.TopK(),
     bottlenecks.TopK(k=3, per="batch"),
     bottlenecks.Gaussian(beta=0.1),

@@ -2,6 +2,7 @@
 
 from isthmus._specification import table
 from isthmus.bottlenecks.description import Bottled, Bottleneck, BottleneckModule
+from isthmus.bottlenecks.entropy import Entropy, EntropyBottleneck
 from isthmus.bottlenecks.gaussian import Gaussian, GaussianBottleneck, Normal, total_correlation
 from isthmus.bottlenecks.plain import Plain, PlainBottleneck
 from isthmus.bottlenecks.quantized import (
@@ -13,13 +14,15 @@ from isthmus.bottlenecks.quantized import (
 )
 from isthmus.bottlenecks.sparse import TopK, TopKBottleneck
 
-BOTTLENECKS = table(Plain, TopK, Gaussian, VectorQuantized, FiniteScalar)
+BOTTLENECKS = table(Plain, TopK, Gaussian, VectorQuantized, FiniteScalar, Entropy)
 
 __all__ = [
     "BOTTLENECKS",
     "Bottled",
     "Bottleneck",
     "BottleneckModule",
+    "Entropy",
+    "EntropyBottleneck",
     "FiniteScalar",
     "Gaussian",
     "GaussianBottleneck",

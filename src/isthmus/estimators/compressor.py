@@ -14,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from isthmus._checks import check_flag, check_number, wrong_parameter
+from isthmus.bottlenecks import Entropy
 from isthmus.codec import (
     MOST_ROWS,
     Header,
@@ -53,8 +54,9 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         PCA. A fitted one is used as it is; another is cloned and fitted.
     step : float or "auto", default="auto"
         How far apart two rounded codes are, measured by what it does to the copies, in the unit of the
-        data. "auto" takes the coarsest step with which the squared error of the copies grows by at most
-        a twentieth; with ``lossless`` or ``max_error`` the step that takes the fewest bytes.
+        data. "auto" takes whole numbers for a model with ``bottleneck="entropy"``, which is trained for
+        them; for others the coarsest step with which the squared error of the copies grows by at most a
+        twentieth, or with ``lossless`` or ``max_error`` the one that takes the fewest bytes.
     target_bpp : float, optional
         Instead of a step: bits per value (per pixel, for images of one channel) that the rows of `fit`
         take at most, all included but the model.
@@ -154,6 +156,9 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.whole_ = has_tokens(self.model_)
         if self.whole_:
             self._refuse_steps()
+            self.step_, self.steps_ = 1.0, np.ones(codes.shape[1])
+            return self
+        if self._steps_are_learnt():
             self.step_, self.steps_ = 1.0, np.ones(codes.shape[1])
             return self
         units = 1 / sensitivities(self.model_, codes)
@@ -306,6 +311,12 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             if getattr(self, name) != unset:
                 wanted = f"{unset!r} for a model whose codes are whole numbers"
                 raise wrong_parameter(type(self).__name__, name, wanted, getattr(self, name))
+
+    def _steps_are_learnt(self) -> bool:
+        """Say whether the model was trained to be rounded to whole numbers, and nothing else is asked for."""
+        settings = getattr(self.model_, "settings_", None)
+        learnt = settings is not None and isinstance(settings.bottleneck, Entropy)
+        return learnt and self.step == "auto" and self.target_bpp is None
 
     def _fitted(self, X: ArrayLike) -> Any:
         return self.model if _is_fitted(self.model) else clone(self.model).fit(X)
