@@ -29,6 +29,7 @@ from isthmus.estimators import Baseline, ByteCodec, model_size
 from recording import HERE, machine
 
 Row = dict[str, Any]
+FILES = 1000  # of one image each
 DEEP = {"hidden_layers": (512, 256), "epochs": 25}
 
 
@@ -51,7 +52,11 @@ def pca(train: Any, test: Any, seed: int) -> list[Row]:
     angles = np.degrees(subspace_angles(columns.T, components.components_.T))
     rows = [
         {"model": "PCA-30", "sse": copies_error(components, test.images)},
-        {"model": "linear, 30", "sse": copies_error(linear, test.images), "largest angle": float(angles.max())},
+        {
+            "model": "linear, 30",
+            "sse": copies_error(linear, test.images),
+            "largest angle": float(angles.max()),
+        },
         {"model": "PCA-32", "sse": copies_error(PCA(32).fit(train.images), test.images)},
     ]
     single = Autoencoder(32, epochs=10, random_state=seed).fit(train.images)
@@ -128,9 +133,27 @@ def bytes_(train: Any, test: Any, seed: int) -> list[Row]:
                 "model_bytes": model_size(trained),
             }
         )
+    rows.append(single_files(models["deep, 32"], test.images))
     rows += codec_rates(test.images, (28, 28))
-    rows += codec_rates(test.images[:1000], (28, 28), mosaic=False)
+    rows += codec_rates(test.images[:FILES], (28, 28), mosaic=False)
     return [*rows, *({"bd": True, **saving} for saving in savings(rows))]
+
+
+def single_files(model: Any, images: np.ndarray) -> Row:
+    """Each of some images in a file of its own, headers and all."""
+    compressor = Compressor(model).fit(images)
+    some = images[:FILES]
+    files = [compressor.compress(image[None]) for image in some]
+    copies = np.concatenate([compressor.decompress(file) for file in files])
+    size = sum(map(len, files))
+    return {
+        "name": "deep, 32, single files",
+        "kind": "model",
+        "bytes": size,
+        "bits_per_value": metrics.bits_per_value(size, some.size),
+        "sse": metrics.squared_error(some, copies),
+        "model_bytes": model_size(model),
+    }
 
 
 def lossless(train: Any, test: Any, seed: int) -> list[Row]:

@@ -22,7 +22,7 @@ __all__ = ["codec_rates", "model_rates", "savings"]
 
 #: How much coarser than the step that hardly costs anything codes are rounded.
 COARSENESS = (0.5, 1.0, 2.0, 4.0, 8.0)
-QUALITIES = (5, 15, 30, 50, 75, 90)
+QUALITIES = (1, 5, 15, 30, 60, 90)
 
 
 def model_rates(models: Mapping[str, Model], X: Array) -> list[Row]:
@@ -138,8 +138,7 @@ def _rate(own: Sequence[Row], theirs: Sequence[Row]) -> float | None:
         return np.array([row[key] for row in rows if row["sse"] > 0])
 
     try:
-        return bjontegaard_rate(
-            column(own, "bytes"), column(own, "sse"), column(theirs, "bytes"), column(theirs, "sse")
-        )
+        rates, other_rates = (column(rows, "bits_per_value") for rows in (own, theirs))
+        return bjontegaard_rate(rates, column(own, "sse"), other_rates, column(theirs, "sse"))
     except DataError:  # no error in common
         return None
