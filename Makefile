@@ -9,7 +9,7 @@ INSTALLED := .venv/.installed
 OUTPUT ?= demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench clean
+.PHONY: help install demo test check bench claims clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ check: $(INSTALLED) ## lint, check formatting, types and import contracts
 bench: $(INSTALLED) ## time Isthmus beside its peers and write benchmarks/RESULTS.md (5 minutes)
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/scaling.py
+
+claims: $(INSTALLED) ## measure what is said about autoencoders and write docs/claims.md (30 minutes)
+	$(BIN)/python benchmarks/claims.py
 
 clean: ## remove what the other targets made
 	rm -rf .venv $(OUTPUT) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from isthmus import comparison
 from isthmus.cli.console import note, print_json, print_lines, print_table, readable
-from isthmus.data import load_mnist
-from isthmus.errors import OutputExistsError
+from isthmus.data import Split, load_mnist
+from isthmus.errors import MissingDependencyError, OutputExistsError
 from isthmus.estimators import (
     Autoencoder,
     BaseAutoencoder,
@@ -25,6 +26,8 @@ from isthmus.report import summarise, write_report
 from isthmus.training import ProgressBar
 
 N_COMPONENTS = 32
+COMPRESSED = ("single", "sparse", "deep")
+COMPRESSED_IMAGES = 2000  # of which AVIF takes seconds
 NOTES = (
     "The test images are also the validation data, as in the notebook. They choose nothing here: every "
     "model is trained to its last epoch and keeps its last weights.",
@@ -89,6 +92,7 @@ def demo(
         settings={name: _settings(model) for name, model in models.items()},
         labels=test.labels,
         title="Autoencoders and PCA on MNIST",
+        rates=_rates(models, train, test),
         notes=NOTES,
     )
     page = write_report(summary, folder, overwrite=force)
@@ -125,6 +129,18 @@ def _models(*, epochs: int, **shared: Any) -> dict[str, BaseAutoencoder]:
         name: model.set_params(patience=None, callbacks=[ProgressBar(name)], **shared)
         for name, model in models.items()
     }
+
+
+def _rates(models: Mapping[str, BaseAutoencoder], train: Split, test: Split) -> list[dict[str, Any]] | None:
+    """Return bytes and errors of the models of one width, of PCA and of image codecs."""
+    some = test.images[:COMPRESSED_IMAGES]
+    shown: dict[str, Any] = {name: models[name] for name in COMPRESSED}
+    shown[f"PCA-{N_COMPONENTS}"] = comparison.fit_pca(train.images, N_COMPONENTS)
+    try:
+        return comparison.model_rates(shown, some) + comparison.codec_rates(some, test.image_shape)
+    except MissingDependencyError as error:
+        note(f"Without bytes: {error}")
+        return None
 
 
 def _settings(model: BaseAutoencoder) -> dict[str, object]:
