@@ -54,7 +54,7 @@ NETWORKS = [
 
 BOTTLENECKS = [
     bottlenecks.Plain(),
-    bottlenecks.Entropy(weight=0.1),
+    bottlenecks.Entropy(weight=0.01),
     bottlenecks.TopK(),
     bottlenecks.TopK(k=3, per="batch"),
     bottlenecks.Gaussian(beta=0.1),

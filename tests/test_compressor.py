@@ -5,6 +5,7 @@ import lzma
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -17,6 +18,7 @@ pytest.importorskip("constriction")
 import isthmus
 from helpers import ESTIMATORS
 from isthmus import Autoencoder, Compressor, VectorQuantizedAutoencoder
+from isthmus.bottlenecks import Entropy
 from isthmus.cli import main
 from isthmus.errors import (
     CompressedDataError,
@@ -147,6 +149,28 @@ def test_round_trips_over_types_shapes_and_widths(n, width, d, dtype, seed):
         bounded = Compressor(compressor.model_, max_error=0.5).fit(known)
         again = bounded.decompress(bounded.compress(rows)).astype(np.float64)
         assert np.abs(again - rows).max() <= 0.5
+
+
+def test_codes_trained_for_their_bytes_take_what_training_said_and_fewer_than_others(digits, model):
+    rows = digits.reshape(len(digits), -1)
+    trained = Autoencoder(12, hidden_layers=(48,), bottleneck=Entropy(0.3), epochs=40, random_state=0).fit(
+        rows
+    )
+    compressor = Compressor(trained).fit(rows)
+    content = compressor.compress(rows)
+    told = trained.history_[-1]["rate_nats"] / np.log(2) * len(rows) / 8
+    assert len(content) == pytest.approx(told, rel=0.15)
+    plain = Autoencoder(12, hidden_layers=(48,), epochs=40, random_state=0).fit(rows)
+    other = Compressor(plain, target_bpp=8 * len(content) / rows.size).fit(rows)
+    errors = [error_of(each.decompress(each.compress(rows)), rows) for each in (compressor, other)]
+    assert errors[0] < errors[1]
+
+
+def test_probabilities_of_all_steps_sum_to_one():
+    bottleneck = Entropy().build(3, torch.nn.Identity(), torch.Generator().manual_seed(0))
+    bottleneck.start_from(torch.randn(100, 3))
+    steps = torch.arange(-200, 201)[:, None] * bottleneck.step
+    np.testing.assert_allclose((-bottleneck.nats(steps)).exp().sum(0).detach(), 1, atol=1e-5)
 
 
 def test_codes_of_a_vector_quantiser_are_not_rounded(digits):

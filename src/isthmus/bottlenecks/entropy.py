@@ -23,11 +23,11 @@ LEAST_SCALE = 0.05
 
 @dataclass(frozen=True)
 class Entropy(Bottleneck):
-    """A code that will be rounded to whole numbers and coded by their entropy.
+    """A code that will be rounded to multiples of a step and coded by their entropy.
 
     Training adds uniform noise as wide as a step, which stands for the rounding, and adds to the loss how
     many nats the code takes by densities that are learnt with it: what is paid for is rate and distortion
-    together. :class:`isthmus.Compressor` then rounds to whole numbers.
+    together. :class:`isthmus.Compressor` then rounds to these steps.
 
     Parameters
     ----------
@@ -72,11 +72,12 @@ class EntropyBottleneck(BottleneckModule):
 
     Attributes
     ----------
-    gain : Tensor of shape (n_components,)
-        Steps for each unit of the encoder's features.
+    step : Tensor of shape (n_components,)
+        How far apart two rounded values of each unit are; chosen at the start, when the encoder can still
+        make its features as large as they need to be.
     """
 
-    gain: Tensor
+    step: Tensor
 
     def __init__(self, n_components: int, description: Entropy, generator: torch.Generator | None) -> None:
         super().__init__()
@@ -87,32 +88,30 @@ class EntropyBottleneck(BottleneckModule):
         self.locations = nn.Parameter(places.repeat(1, n_components))
         self.log_scales = nn.Parameter(torch.zeros(COMPONENTS, n_components, device=device))
         self.logits = nn.Parameter(torch.zeros(COMPONENTS, n_components, device=device))
-        self.register_buffer("gain", torch.ones(n_components, device=device))
+        self.register_buffer("step", torch.ones(n_components, device=device))
 
     def start_from(self, features: Tensor) -> None:
         """Choose steps that are a quarter of the features' standard deviations."""
         spread = features.std(dim=0, correction=0)
-        self.gain.copy_(START / spread.clamp_min(1e-3 * float(spread.mean()) + 1e-6))
-        centre = (features * self.gain).mean(dim=0)
+        self.step.copy_(spread.clamp_min(1e-3 * float(spread.mean()) + 1e-6) / START)
         with torch.no_grad():
-            self.locations.add_(centre)
+            self.locations.add_(features.mean(dim=0) / self.step)
 
     def forward(self, features: Tensor, keys: Tensor) -> Bottled:
         """Return the code with noise in the place of its rounding, and what it costs."""
-        code = self.code(features)
-        noise = _random.uniform(keys, (self.n_components,), _random.BOTTLENECK).to(code.dtype)
-        noisy = code + noise - 0.5
+        noise = _random.uniform(keys, (self.n_components,), _random.BOTTLENECK).to(features.dtype)
+        noisy = features + (noise - 0.5) * self.step
         nats = self.nats(noisy).sum(dim=1).mean()
         return Bottled(noisy, {"rate": self.description.weight * nats}, {"rate_nats": nats.detach()})
 
     def code(self, features: Tensor) -> Tensor:
-        """Return the code, in steps, before it is rounded."""
-        return features * self.gain.to(features.dtype)
+        """Return the code before it is rounded: the features as they are."""
+        return features
 
     def nats(self, code: Tensor) -> Tensor:
         """Return how many nats each value takes: minus the logarithm of the probability of a step around it."""
         scales = functional.softplus(self.log_scales) + LEAST_SCALE
-        distance = code.unsqueeze(1) - self.locations
+        distance = (code / self.step).unsqueeze(1) - self.locations
         # Both ends on the side where a logistic function is small: differences of ones would be nothing.
         sign = -distance.sign().detach()
         upper, lower = (sign * (distance + end) / scales for end in (0.5, -0.5))

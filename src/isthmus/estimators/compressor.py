@@ -14,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from isthmus._checks import check_flag, check_number, wrong_parameter
-from isthmus.bottlenecks import Entropy
+from isthmus.bottlenecks import EntropyBottleneck
 from isthmus.codec import (
     MOST_ROWS,
     Header,
@@ -54,7 +54,7 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         PCA. A fitted one is used as it is; another is cloned and fitted.
     step : float or "auto", default="auto"
         How far apart two rounded codes are, measured by what it does to the copies, in the unit of the
-        data. "auto" takes whole numbers for a model with ``bottleneck="entropy"``, which is trained for
+        data. "auto" takes the steps of a model with ``bottleneck="entropy"``, which is trained for
         them; for others the coarsest step with which the squared error of the copies grows by at most a
         twentieth, or with ``lossless`` or ``max_error`` the one that takes the fewest bytes.
     target_bpp : float, optional
@@ -72,7 +72,7 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     model_ : estimator
         The fitted model.
     step_ : float
-        The step, in the unit of the data.
+        The step, in the unit of the data; the mean over the codes where the model brought steps of its own.
     steps_ : ndarray of shape (n_components,)
         How far apart two rounded values of each code are.
     whole_ : bool
@@ -158,12 +158,13 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             self._refuse_steps()
             self.step_, self.steps_ = 1.0, np.ones(codes.shape[1])
             return self
-        if self._steps_are_learnt():
-            self.step_, self.steps_ = 1.0, np.ones(codes.shape[1])
-            return self
         units = 1 / sensitivities(self.model_, codes)
-        self.step_ = self._common_step(rows, sample, codes, units)
-        self.steps_ = _rounded(self.step_ * units)
+        learnt = self._learnt_steps()
+        if learnt is None:
+            self.step_ = self._common_step(rows, sample, codes, units)
+            self.steps_ = _rounded(self.step_ * units)
+        else:
+            self.step_, self.steps_ = float((learnt / units).mean()), _rounded(learnt)
         return self
 
     def compress(self, X: ArrayLike) -> bytes:
@@ -312,11 +313,16 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 wanted = f"{unset!r} for a model whose codes are whole numbers"
                 raise wrong_parameter(type(self).__name__, name, wanted, getattr(self, name))
 
-    def _steps_are_learnt(self) -> bool:
-        """Say whether the model was trained to be rounded to whole numbers, and nothing else is asked for."""
-        settings = getattr(self.model_, "settings_", None)
-        learnt = settings is not None and isinstance(settings.bottleneck, Entropy)
-        return learnt and self.step == "auto" and self.target_bpp is None
+    def _learnt_steps(self) -> NDArray[np.float64] | None:
+        """Return the steps that the model was trained for, if nothing else is asked for."""
+        bottleneck = getattr(getattr(self.model_, "_assembly", None), "bottleneck", None)
+        if (
+            not isinstance(bottleneck, EntropyBottleneck)
+            or self.step != "auto"
+            or self.target_bpp is not None
+        ):
+            return None
+        return np.asarray(bottleneck.step.double().cpu().numpy())
 
     def _fitted(self, X: ArrayLike) -> Any:
         return self.model if _is_fitted(self.model) else clone(self.model).fit(X)
