@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from isthmus import comparison
 from isthmus._checks import check_choice
 from isthmus.cli.console import note, print_json, print_lines, print_table, readable
-from isthmus.cli.inputs import load_model, read_rows
+from isthmus.cli.inputs import load_model, read_rows, rows_for
 from isthmus.cli.models import Flag
 from isthmus.data import Data
 from isthmus.errors import DataError, InvalidParameterError, OutputExistsError
@@ -101,7 +101,7 @@ def compare(
         check_choice(name, [*KINDS, "untrained"], parameter="baseline", owner="compare")
     models, took = _trained(names, train, n_components, seconds, device, random_state)
     for path in saved or []:
-        models[Path(path).name] = load_model(path, device)
+        models[Path(path).name] = _loaded(path, train, judged_on, device)
     rows = comparison.compare(
         models,
         train.rows,
@@ -164,6 +164,15 @@ def _trained(
     return models, took
 
 
+def _loaded(path: str, train: Data, test: Data, device: str) -> BaseAutoencoder:
+    """Return a saved model, if all models can be given the same rows."""
+    model = load_model(path, device)
+    for data in (train, test):
+        if rows_for(model, data) is not data.rows:
+            raise DataError(f"{data.name} has its columns in another order than {path} was fitted on.")
+    return model
+
+
 def _pictures(data: Data) -> NDArray[Any]:
     if data.image_shape is None:
         raise InvalidParameterError(f"The convolutional model needs images, and {data.name} holds none.")
@@ -174,9 +183,7 @@ def _rates(
     models: Mapping[str, BaseAutoencoder], test: Data, width: int, train: Data
 ) -> list[dict[str, Any]]:
     rows = np.asarray(test.rows[:COMPRESSED_ROWS])
-    shown: dict[str, Any] = {
-        name: model for name, model in models.items() if model.input_shape_ == rows.shape[1:]
-    }
+    shown: dict[str, Any] = dict(models)
     shown[f"PCA-{width}"] = comparison.fit_pca(train.rows, width)
     found = comparison.model_rates(shown, rows)
     shape = test.image_shape

@@ -214,7 +214,7 @@ def _others(
             known = ", ".join(map(repr, [*KINDS, "untrained"]))
             raise wrong_parameter("compare", "baselines", f"some of {known}", kind)
         if kind == "untrained":
-            found |= _twins(models, train.reshape(len(train), *test.shape[1:]))
+            found |= _twins(models, train)
             continue
         for width in widths:
             started = time.perf_counter()
@@ -234,4 +234,7 @@ def _twins(models: Mapping[str, Model], train: Array) -> dict[str, tuple[Model, 
     from isthmus.estimators import BaseAutoencoder, untrained_twin
 
     autoencoders = {name: model for name, model in models.items() if isinstance(model, BaseAutoencoder)}
-    return {f"untrained {name}": (untrained_twin(model, train), 0.0) for name, model in autoencoders.items()}
+    return {
+        f"untrained {name}": (untrained_twin(model, train.reshape(len(train), *model.input_shape_)), 0.0)
+        for name, model in autoencoders.items()
+    }

@@ -165,7 +165,7 @@ def judged(
 def readable_percent(share: float) -> str:
     """Return a share as a percentage of two or three digits: 0.7%, 44%, 99.8%."""
     percent = 100 * share
-    return f"{percent:.0f}%" if 10 <= percent <= 99 else f"{percent:.1f}%"
+    return f"{percent:.0f}%" if 10 <= percent <= 99 or percent > 100 else f"{percent:.1f}%"
 
 
 def _readable(number: float) -> str:

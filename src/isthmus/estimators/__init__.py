@@ -12,12 +12,12 @@ from isthmus.estimators.autoencoder import (
     MaskedAutoencoder,
     SparseAutoencoder,
 )
-from isthmus.estimators.baselines import Baseline, model_size, untrained_twin
+from isthmus.estimators.baselines import Baseline, untrained_twin
 from isthmus.estimators.belief import DeepBeliefNetwork
 from isthmus.estimators.boltzmann import RestrictedBoltzmannMachine
 from isthmus.estimators.classifier import PretrainedClassifier
 from isthmus.estimators.codecs import AudioCodec, ByteCodec, ImageCodec
-from isthmus.estimators.compressor import Compressor
+from isthmus.estimators.compressor import Compressor, model_size
 from isthmus.estimators.map import Map
 from isthmus.estimators.quantized import VectorQuantizedAutoencoder
 from isthmus.estimators.sequences import SequenceAutoencoder

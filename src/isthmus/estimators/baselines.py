@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import warnings
 from collections.abc import Callable, Mapping
@@ -20,7 +19,6 @@ from isthmus.errors import DataError, IsthmusWarning
 from isthmus.estimators._base import BaseAutoencoder
 from isthmus.estimators._building import seed_of
 from isthmus.estimators._rows import shape_of_rows
-from isthmus.estimators._saving import weights_of
 from isthmus.estimators.boltzmann import RestrictedBoltzmannMachine
 
 Array = NDArray[Any]
@@ -278,32 +276,6 @@ def untrained_twin(model: BaseAutoencoder, X: ArrayLike) -> BaseAutoencoder:
     twin._set_up(rows, given, seed_of(twin.random_state))
     twin.history_, twin.n_epochs_, twin.best_epoch_ = [], 0, None
     return twin
-
-
-def model_size(model: Any) -> int | None:
-    """Return how many bytes a fitted model takes in a file: what a compressed file does not hold.
-
-    Parameters
-    ----------
-    model : estimator
-        An autoencoder (its weights as they are saved), or scikit-learn's (its arrays).
-
-    Returns
-    -------
-    int or None
-        None if the model has no arrays to be seen.
-    """
-    if isinstance(model, BaseAutoencoder):
-        return int(sum(weights.nbytes for weights in weights_of(model._assembly).values()))
-    inner = getattr(model, "model_", getattr(model, "model", None))
-    if inner is not None and inner is not model and not isinstance(inner, str):
-        return model_size(inner)
-    arrays = [value for value in vars(model).values() if isinstance(value, np.ndarray)]
-    if not arrays:
-        return None
-    buffer = io.BytesIO()
-    np.savez(buffer, *arrays)
-    return buffer.tell()
 
 
 def _flat(X: ArrayLike) -> Array:

@@ -27,9 +27,11 @@ from isthmus.codec import (
     write_end,
 )
 from isthmus.errors import CompressedDataError, DataError, InvalidTypeError
+from isthmus.estimators._base import BaseAutoencoder
 from isthmus.estimators._coding import Coding, codes_of, doubles, flat, has_tokens
 from isthmus.estimators._fingerprint import fingerprint
 from isthmus.estimators._quantizing import auto_step, largest_where, quantized, sensitivities
+from isthmus.estimators._saving import weights_of
 
 Array = NDArray[Any]
 
@@ -397,6 +399,32 @@ def _is_fitted(model: Any) -> bool:
     except NotFittedError:
         return False
     return True
+
+
+def model_size(model: Any) -> int | None:
+    """Return how many bytes a fitted model takes in a file: what a compressed file does not hold.
+
+    Parameters
+    ----------
+    model : estimator
+        An autoencoder (its weights as they are saved), or scikit-learn's (its arrays).
+
+    Returns
+    -------
+    int or None
+        None if the model has no arrays to be seen.
+    """
+    if isinstance(model, BaseAutoencoder):
+        return int(sum(weights.nbytes for weights in weights_of(model._assembly).values()))
+    inner = getattr(model, "model_", getattr(model, "model", None))
+    if inner is not None and inner is not model and not isinstance(inner, str):
+        return model_size(inner)
+    arrays = [value for value in vars(model).values() if isinstance(value, np.ndarray)]
+    if not arrays:
+        return None
+    buffer = io.BytesIO()
+    np.savez(buffer, *arrays)
+    return buffer.tell()
 
 
 def block_rows(row_shape: tuple[int, ...]) -> int:
