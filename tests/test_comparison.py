@@ -271,7 +271,8 @@ def test_the_command(labelled, tmp_path, monkeypatch, capsys):
     assert [row["name"] for row in told["rows"]] == ["single", "PCA-6", "LDA-6"]
     assert {row["name"] for row in told["rates"]} >= {"single", "PCA-6", "jpeg"}
     assert (tmp_path / "numbers.csv").read_text().startswith("name,")
-    assert main(["compare", "digits.npz", *options, "--no-rates"]) == 0
+    assert main(["compare", "digits.npz", *options, "--no-rates", "--report", "page"]) == 0
+    assert "PCA with 6 components" in (tmp_path / "page" / "index.html").read_text()
     out = capsys.readouterr().out
     assert "1-NN" in out
     assert "PCA with 6 components" in out

@@ -20,6 +20,8 @@ from isthmus.data import Data
 from isthmus.errors import DataError, InvalidParameterError, OutputExistsError
 from isthmus.estimators import Autoencoder, ConvolutionalAutoencoder, SparseAutoencoder
 from isthmus.estimators.baselines import KINDS
+from isthmus.report import settings_of, summarise, write_report
+from isthmus.report.page import check_free
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,6 +53,7 @@ def compare(
     baseline: Annotated[list[str] | None, Parameter(negative="")] = None,
     rates: Annotated[bool, Parameter(negative="--no-rates")] = True,
     output: Annotated[str | None, Parameter(name=["--output", "-o"])] = None,
+    report: str | None = None,
     force: Flag = False,
     device: str = "auto",
     random_state: int = 0,
@@ -81,8 +84,10 @@ def compare(
         Compress test rows at several rates; images beside JPEG, JPEG 2000, WebP and AVIF.
     output
         File to write the numbers to: .csv.
+    report
+        Folder for a report on the models: index.html and its pictures.
     force
-        Replace the file if it exists.
+        Replace the file, and an earlier report, if they exist.
     device
         Where to compute: auto, cpu, cuda.
     random_state
@@ -91,6 +96,8 @@ def compare(
         Print one JSON object.
     """
     target = None if output is None else _table_file(output, force)
+    if report is not None:
+        check_free(Path(report), overwrite=force)
     train, judged_on = _parts(data, test, random_state)
     names = list(model or ([] if saved else ["single", "deep"]))
     for name in names:
@@ -117,6 +124,8 @@ def compare(
     saved_bytes = comparison.savings(curves)
     if target is not None:
         target.write_text(_csv(rows), encoding="utf-8")
+    if report is not None:
+        _write_report(report, models, train, judged_on, took, curves, force=force)
     if json:
         print_json({"data": train.name, "rows": rows, "rates": curves, "savings": saved_bytes})
         return
@@ -195,6 +204,32 @@ def _rates(
     ):
         found += comparison.codec_rates(rows, shape)
     return found
+
+
+def _write_report(
+    folder: str,
+    models: Mapping[str, BaseAutoencoder],
+    train: Data,
+    test: Data,
+    took: Mapping[str, float],
+    curves: Sequence[Mapping[str, Any]],
+    *,
+    force: bool,
+) -> None:
+    summary = summarise(
+        models,
+        np.asarray(train.rows),
+        np.asarray(test.rows),
+        image_shape=train.image_shape,
+        seconds=took,
+        settings={name: settings_of(model) for name, model in models.items()},
+        title=f"Autoencoders and PCA on {train.name.partition(':')[0]}",
+        labels=test.labels,
+        feature_names=train.columns,
+        rates=curves or None,
+    )
+    page = write_report(summary, folder, overwrite=force)
+    note(f"Open {page.resolve()}")
 
 
 def _print(test: Data, rows: Sequence[Mapping[str, Any]], savings: Sequence[Mapping[str, Any]]) -> None:

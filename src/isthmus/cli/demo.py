@@ -22,7 +22,7 @@ from isthmus.estimators import (
     SparseAutoencoder,
     VariationalAutoencoder,
 )
-from isthmus.report import summarise, write_report
+from isthmus.report import settings_of, summarise, write_report
 from isthmus.training import ProgressBar
 
 N_COMPONENTS = 32
@@ -89,7 +89,7 @@ def demo(
         test.images,
         image_shape=train.image_shape,
         seconds=seconds,
-        settings={name: _settings(model) for name, model in models.items()},
+        settings={name: settings_of(model) for name, model in models.items()},
         labels=test.labels,
         title="Autoencoders and PCA on MNIST",
         rates=_rates(models, train, test),
@@ -141,14 +141,6 @@ def _rates(models: Mapping[str, BaseAutoencoder], train: Split, test: Split) -> 
     except MissingDependencyError as error:
         note(f"Without bytes: {error}")
         return None
-
-
-def _settings(model: BaseAutoencoder) -> dict[str, object]:
-    """Return what makes the model again: its parameters, those left open as they were decided."""
-    parameters = model.get_params(deep=False)
-    decided = {name: getattr(model.settings_, name, value) for name, value in parameters.items()}
-    shown = {name: str(value) for name, value in decided.items() if name not in {"callbacks", "verbose"}}
-    return {"estimator": type(model).__name__, **shown}
 
 
 def _print_summary(summary: Mapping[str, Any]) -> None:

@@ -13,5 +13,6 @@ To change what the page says, change the summary and its tests; to change how it
 
 from isthmus.report.page import render, write_report
 from isthmus.report.summary import summarise
+from isthmus.report.tables import settings_of
 
-__all__ = ["render", "summarise", "write_report"]
+__all__ = ["render", "settings_of", "summarise", "write_report"]

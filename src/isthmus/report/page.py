@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
-__all__ = ["render", "write_report"]
+__all__ = ["check_free", "render", "write_report"]
 
 PAGE, PICTURES = "index.html", "pictures"
 FLAT_UNTIL = 150_000  # bytes of a PNG picture that has few colours and many equal pixels
@@ -88,7 +88,7 @@ def write_report(
         If the folder cannot be written.
     """
     target = Path(folder)
-    _check_free(target, overwrite=overwrite)
+    check_free(target, overwrite=overwrite)
     page = render(summary)
     target.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile, which would make a folder that only its owner can read.
@@ -104,7 +104,8 @@ def write_report(
     return target / PAGE
 
 
-def _check_free(target: Path, *, overwrite: bool) -> None:
+def check_free(target: Path, *, overwrite: bool) -> None:
+    """Raise if a report cannot be written to a folder; cheap enough to ask before training."""
     for folder in (target, target / PICTURES):
         if folder.exists() and not folder.is_dir():
             raise OutputExistsError(f"{folder} is a file, but the report needs a folder of that name.")

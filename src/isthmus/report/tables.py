@@ -18,10 +18,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from isthmus.estimators import BaseAutoencoder
+
     Array: TypeAlias = NDArray[Any]
     Rows: TypeAlias = list[dict[str, Any]]
 
-__all__ = ["checked_names", "feature_table", "fingerprint", "rates_table", "settings_table", "versions"]
+__all__ = [
+    "checked_names",
+    "feature_table",
+    "fingerprint",
+    "rates_table",
+    "settings_of",
+    "settings_table",
+    "versions",
+]
 
 PACKAGES = ("isthmus", "torch", "numpy", "scipy", "scikit-learn", "matplotlib", "pillow")
 SHOWN_FEATURES = 20
@@ -96,6 +106,14 @@ def rates_table(rates: Sequence[Mapping[str, Any]] | None) -> Rows:
     ]
     places = {name: place for place, name in enumerate(dict.fromkeys(row["name"] for row in rows))}
     return sorted(rows, key=lambda row: (places[row["name"]], row["bits_per_value"]))
+
+
+def settings_of(model: BaseAutoencoder) -> dict[str, object]:
+    """Return what makes the model again: its parameters, those left open as they were decided."""
+    parameters = model.get_params(deep=False)
+    decided = {name: getattr(model.settings_, name, value) for name, value in parameters.items()}
+    shown = {name: str(value) for name, value in decided.items() if name not in {"callbacks", "verbose"}}
+    return {"estimator": type(model).__name__, **shown}
 
 
 def settings_table(settings: Mapping[str, Mapping[str, object]]) -> Rows:
