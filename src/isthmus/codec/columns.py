@@ -20,6 +20,7 @@ __all__ = ["LARGEST", "send_columns"]
 
 #: Codes lie in (-2**47, 2**47); finer ones than that are beyond any model's precision.
 LARGEST = 1 << 47
+WIDTH_BITS = 6
 MODELLED_BITS = 10  # of wider columns, the bits below these are as good as random
 
 
@@ -48,17 +49,14 @@ def send_columns(channel: Channel, values: Integers | None, shape: tuple[int, in
 
 
 def _send_column(channel: Channel, values: Integers | None, rows: int) -> Integers:
-    ends = None if values is None else np.array([values.min(), values.max()])
-    width = _send_width(channel, None if ends is None else int(np.abs(ends).max()).bit_length() + 1)
-    if width > LARGEST.bit_length() + 1:
-        raise CompressedDataError("a column of codes has larger values than any model's.")
-    offset = 1 << (width - 1)
-    ends = channel.bits(None if ends is None else ends + offset, width, 2) - offset
-    low, high = int(ends[0]), int(ends[1])
-    if high < low:
+    low = _send_integer(channel, None if values is None else int(values.min()))
+    spread = 0
+    if rows > 1:
+        spread = _send_integer(channel, None if values is None else int(values.max()) - low)
+    if spread < 0:
         raise CompressedDataError("a column of codes ends before it begins.")
-    shift = max(0, (high - low).bit_length() - MODELLED_BITS)
-    tables = AdaptiveTables(1, ((high - low) >> shift) + 1)
+    shift = max(0, spread.bit_length() - MODELLED_BITS)
+    tables = AdaptiveTables(1, (spread >> shift) + 1)
     assert tables.n_symbols <= MOST_SYMBOLS
     result = np.empty(rows, dtype=np.int64)
     for stretch in stretches(rows):
@@ -72,5 +70,11 @@ def _send_column(channel: Channel, values: Integers | None, rows: int) -> Intege
     return result
 
 
-def _send_width(channel: Channel, width: int | None) -> int:
-    return int(channel.bits(None if width is None else np.array([width - 1]), 6, 1)[0]) + 1
+def _send_integer(channel: Channel, value: int | None) -> int:
+    """Pass an integer, and before it how many bits it takes with its sign."""
+    known = None if value is None else np.array([value.bit_length() + 1])
+    width = int(channel.bits(known, WIDTH_BITS, 1)[0])
+    if not 1 <= width <= LARGEST.bit_length() + 2:
+        raise CompressedDataError("a column of codes has larger values than any model's.")
+    offset = 1 << (width - 1)
+    return int(channel.bits(None if value is None else np.array([value + offset]), width, 1)[0]) - offset

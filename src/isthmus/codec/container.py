@@ -16,7 +16,7 @@ from isthmus.codec.levels import KINDS
 from isthmus.errors import CompressedDataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -29,9 +29,11 @@ __all__ = [
     "Block",
     "Header",
     "count_rows",
+    "exponents_of",
     "header_bytes",
     "read_blocks",
     "read_header",
+    "steps_of",
     "write_block",
     "write_end",
 ]
@@ -41,6 +43,8 @@ VERSION = 1
 MOST_ROWS = 65_536  # in a block
 MOST_VALUES = 1 << 27  # in the rows of a block
 MOST_COMPONENTS = 1 << 20
+STEPS_PER_DOUBLING = 32
+LARGEST_EXPONENT = 1000 * STEPS_PER_DOUBLING
 LONGEST_HEADER = 1 << 24
 LONGEST_BLOCK = 1 << 30
 PREAMBLE = struct.Struct("<8sHI")
@@ -58,13 +62,13 @@ class Header:
     Parameters
     ----------
     model : str
-        Fingerprint of the model, 64 hexadecimal digits.
+        Fingerprint of the model, 32 hexadecimal digits.
     dtype : str
         Of the rows, as NumPy names it.
     row_shape : tuple of int
         The shape of a row.
-    steps : tuple of float
-        What one unit of each quantised code stands for.
+    exponents : tuple of int
+        What one unit of each quantised code stands for, in 32nds of a binary logarithm.
     whole : bool
         Whether the model's codes are whole numbers, which are not rounded.
     levels : str or None
@@ -76,7 +80,7 @@ class Header:
     model: str
     dtype: str
     row_shape: tuple[int, ...]
-    steps: tuple[float, ...]
+    exponents: tuple[int, ...]
     whole: bool = False
     levels: str | None = None
     step: float = 1.0
@@ -85,6 +89,11 @@ class Header:
     def features(self) -> int:
         """Number of values of a row."""
         return math.prod(self.row_shape)
+
+    @property
+    def steps(self) -> NDArray[np.float64]:
+        """What one unit of each quantised code stands for."""
+        return steps_of(self.exponents)
 
 
 @dataclass(frozen=True)
@@ -95,10 +104,22 @@ class Block:
     content: bytes
 
 
+def exponents_of(steps: NDArray[np.float64]) -> tuple[int, ...]:
+    """Return steps as a header has them, to the next 32nd of a binary logarithm."""
+    exponents = np.rint(STEPS_PER_DOUBLING * np.log2(steps)).clip(-LARGEST_EXPONENT, LARGEST_EXPONENT)
+    return tuple(int(exponent) for exponent in exponents)
+
+
+def steps_of(exponents: Sequence[int]) -> NDArray[np.float64]:
+    """Return what exponents of a header stand for."""
+    return np.asarray(np.exp2(np.array(exponents) / STEPS_PER_DOUBLING))
+
+
 def header_bytes(header: Header) -> bytes:
     """Return the beginning of a file."""
     text = json.dumps(asdict(header), allow_nan=False, separators=(",", ":")).encode()
-    start = PREAMBLE.pack(MAGIC, VERSION, len(text)) + text
+    packed = zlib.compress(text, 9)
+    start = PREAMBLE.pack(MAGIC, VERSION, len(packed)) + packed
     return start + struct.pack("<I", zlib.crc32(start))
 
 
@@ -132,12 +153,12 @@ def read_header(file: BinaryIO) -> Header:
         )
     if length > LONGEST_HEADER:
         raise CompressedDataError("the header is damaged: it is longer than a header can be.")
-    text = _read(file, length)
-    if struct.unpack("<I", _read(file, 4))[0] != zlib.crc32(start + text):
+    packed = _read(file, length)
+    if struct.unpack("<I", _read(file, 4))[0] != zlib.crc32(start + packed):
         raise CompressedDataError("the header is damaged: its checksum does not fit.")
     try:
-        return _checked(json.loads(text))
-    except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
+        return _checked(json.loads(zlib.decompressobj().decompress(packed, LONGEST_HEADER)))
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError, zlib.error) as error:
         raise CompressedDataError(f"the header is damaged: {error}.") from error
 
 
@@ -200,7 +221,7 @@ def _checked(saved: Mapping[str, Any]) -> Header:
         model=str(saved["model"]),
         dtype=str(saved["dtype"]),
         row_shape=tuple(int(side) for side in saved["row_shape"]),
-        steps=tuple(float(step) for step in saved["steps"]),
+        exponents=tuple(int(exponent) for exponent in saved["exponents"]),
         whole=saved["whole"] is True,
         levels=saved["levels"],
         step=float(saved["step"]),
@@ -210,8 +231,11 @@ def _checked(saved: Mapping[str, Any]) -> Header:
     sides = header.row_shape
     if not 1 <= len(sides) <= 8 or min(sides) < 1 or header.features > MOST_VALUES:
         raise ValueError(f"rows cannot have the shape {sides}")
-    if not 1 <= len(header.steps) <= MOST_COMPONENTS or not all(0 < s < math.inf for s in header.steps):
-        raise ValueError("the steps of the codes are not positive numbers")
+    if (
+        not 1 <= len(header.exponents) <= MOST_COMPONENTS
+        or max(map(abs, header.exponents)) > LARGEST_EXPONENT
+    ):
+        raise ValueError("the steps of the codes are not such as codes have")
     if header.levels is not None and header.levels not in KINDS:
         raise ValueError(f"levels {header.levels!r} are not known")
     if not 0 < header.step < math.inf:

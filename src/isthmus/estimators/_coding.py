@@ -41,7 +41,7 @@ class Coding:
     @property
     def steps(self) -> NDArray[np.float64]:
         """What one unit of each rounded code stands for."""
-        return np.asarray(self.header.steps)
+        return self.header.steps
 
     def encode(self, rows: Array) -> Block:
         """Return rows as bytes."""
@@ -65,10 +65,10 @@ class Coding:
     def decode(self, block: Block) -> Array:
         """Return rows from bytes."""
         header, levels, dtype = self.header, self.levels, np.dtype(self.header.dtype)
-        if block.rows * max(header.features, len(header.steps)) > MOST_VALUES:
+        if block.rows * max(header.features, len(header.exponents)) > MOST_VALUES:
             raise CompressedDataError("a block holds more values than a block can.")
         channel = Reader(block.content)
-        integers = send_columns(channel, None, (block.rows, len(header.steps)))
+        integers = send_columns(channel, None, (block.rows, len(header.exponents)))
         copies = self._copies(integers, dtype if levels is None else np.dtype(np.float64))
         if copies.shape[1] != header.features:
             raise CompressedDataError("the header is damaged: its rows are not of the model's shape.")

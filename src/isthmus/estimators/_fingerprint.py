@@ -1,4 +1,4 @@
-"""What a fitted model is, in 64 digits: two models with the same digits decode alike."""
+"""What a fitted model is, in 32 digits: two models with the same digits decode alike."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def fingerprint(model: Any) -> str:
     Returns
     -------
     str
-        64 hexadecimal digits.
+        32 hexadecimal digits.
     """
     digest = hashlib.sha256()
     _add(digest, _essence(model))
-    return digest.hexdigest()
+    return digest.hexdigest()[:32]
 
 
 def _essence(model: Any) -> Any:

@@ -19,10 +19,12 @@ from isthmus.codec import (
     MOST_ROWS,
     Header,
     exact_levels,
+    exponents_of,
     header_bytes,
     levels_within,
     read_blocks,
     read_header,
+    steps_of,
     write_block,
     write_end,
 )
@@ -39,7 +41,6 @@ SAMPLE_ROWS = 1024
 BLOCK_VALUES = 1 << 23  # of the rows that are in memory at a time
 #: Steps that are tried where residuals follow: coarser codes leave more to them.
 TRIED = 2.0 ** np.arange(-1, 6)
-SIGNIFICANT = 4  # digits of a step; more would only lengthen the header
 
 
 class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -164,9 +165,9 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         learnt = self._learnt_steps()
         if learnt is None:
             self.step_ = self._common_step(rows, sample, codes, units)
-            self.steps_ = _rounded(self.step_ * units)
+            self.steps_ = steps_of(exponents_of(self.step_ * units))
         else:
-            self.step_, self.steps_ = float((learnt / units).mean()), _rounded(learnt)
+            self.step_, self.steps_ = float((learnt / units).mean()), steps_of(exponents_of(learnt))
         return self
 
     def compress(self, X: ArrayLike) -> bytes:
@@ -342,7 +343,7 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             return fine
 
         def size(step: float) -> int:
-            self.steps_ = _rounded(step * units)
+            self.steps_ = steps_of(exponents_of(step * units))
             return len(self._coding(sample).encode(sample).content)
 
         return float(min(fine * TRIED, key=size))
@@ -351,7 +352,7 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         some = rows[: block_rows(rows.shape[1:])]
 
         def bits(step: float) -> float:
-            self.steps_ = _rounded(step * units)
+            self.steps_ = steps_of(exponents_of(step * units))
             return 8 * len(self.compress(some)) / some.size
 
         coarsest = fine * 2.0**12
@@ -372,7 +373,7 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             model=self.fingerprint_,
             dtype=rows.dtype.name,
             row_shape=rows.shape[1:],
-            steps=tuple(self.steps_.tolist()),
+            exponents=exponents_of(self.steps_),
             whole=self.whole_,
             levels=None if levels is None else levels.kind,
             step=1.0 if levels is None else levels.step,
@@ -439,7 +440,3 @@ def _as_rows(X: ArrayLike) -> Array:
     if rows.ndim < 2 or 0 in rows.shape:
         raise DataError(f"Rows have shape {rows.shape}, but (rows, features) with something in it is needed.")
     return rows.astype(rows.dtype.newbyteorder("="), copy=False)
-
-
-def _rounded(steps: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.array([float(f"{step:.{SIGNIFICANT}g}") for step in steps])
