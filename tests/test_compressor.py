@@ -205,6 +205,21 @@ def test_streams_in_blocks_are_what_one_block_is(digits, model):
     assert np.concatenate(parts).tobytes() == digits.tobytes()
 
 
+def test_each_block_of_a_stream_is_what_it_needs_to_be(digits, model):
+    of_bytes = np.round(digits * 255).astype(np.float32) / np.float32(255)
+    blocks = [of_bytes[:300], digits[300:500] * np.float32(0.9), digits[500:700] * 1000]
+    exact, file = Compressor(model, lossless=True).fit(of_bytes), io.BytesIO()
+    exact.compress_to(blocks, file)
+    file.seek(0)
+    for block, again in zip(blocks, exact.decompress_from(file), strict=True):
+        assert again.tobytes() == block.tobytes()
+    bounded, file = Compressor(model, max_error=0.01).fit(of_bytes), io.BytesIO()
+    bounded.compress_to(blocks, file)
+    file.seek(0)
+    for block, again in zip(blocks, bounded.decompress_from(file), strict=True):
+        assert np.abs(again.astype(np.float64) - block).max() <= 0.01
+
+
 def test_the_model_alone_reads_what_was_written(digits, model, tmp_path):
     content = Compressor(model).fit(digits).compress(digits)
     model.save(tmp_path / "model")

@@ -26,7 +26,7 @@ from isthmus.codec.container import (
     write_block,
     write_end,
 )
-from isthmus.codec.levels import Levels, exact_levels, levels_within
+from isthmus.codec.levels import Levels, exact_levels, levels_within, send_levels
 
 __all__ = [
     "LARGEST",
@@ -46,6 +46,7 @@ __all__ = [
     "read_blocks",
     "read_header",
     "send_columns",
+    "send_levels",
     "steps_of",
     "write_block",
     "write_end",

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 
-from isthmus.codec.levels import KINDS
 from isthmus.errors import CompressedDataError
 
 if TYPE_CHECKING:
@@ -71,10 +70,8 @@ class Header:
         What one unit of each quantised code stands for, in 32nds of a binary logarithm.
     whole : bool
         Whether the model's codes are whole numbers, which are not rounded.
-    levels : str or None
-        One of :data:`isthmus.codec.levels.KINDS` where residuals are in the file too, else None.
-    step : float
-        The step of residuals, in the unit of the data, where levels are "steps"; else 1.
+    residuals : bool
+        Whether blocks also hold what copies miss.
     """
 
     model: str
@@ -82,8 +79,7 @@ class Header:
     row_shape: tuple[int, ...]
     exponents: tuple[int, ...]
     whole: bool = False
-    levels: str | None = None
-    step: float = 1.0
+    residuals: bool = False
 
     @property
     def features(self) -> int:
@@ -223,8 +219,7 @@ def _checked(saved: Mapping[str, Any]) -> Header:
         row_shape=tuple(int(side) for side in saved["row_shape"]),
         exponents=tuple(int(exponent) for exponent in saved["exponents"]),
         whole=saved["whole"] is True,
-        levels=saved["levels"],
-        step=float(saved["step"]),
+        residuals=saved["residuals"] is True,
     )
     if header.dtype not in DTYPES:
         raise ValueError(f"rows of {header.dtype} are not known")
@@ -236,11 +231,4 @@ def _checked(saved: Mapping[str, Any]) -> Header:
         or max(map(abs, header.exponents)) > LARGEST_EXPONENT
     ):
         raise ValueError("the steps of the codes are not such as codes have")
-    if header.levels is not None and header.levels not in KINDS:
-        raise ValueError(f"levels {header.levels!r} are not known")
-    if not 0 < header.step < math.inf:
-        raise ValueError("the step of the residuals is not a positive number")
-    floats = np.dtype(header.dtype).kind == "f"
-    if header.levels is not None and (header.levels == "integers") == floats:
-        raise ValueError(f"levels {header.levels!r} are not for rows of {header.dtype}")
     return header

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Array: TypeAlias = NDArray[Any]
     Integers: TypeAlias = NDArray[np.int64]
 
-__all__ = ["KINDS", "Levels", "exact_levels", "levels_within"]
+__all__ = ["Levels", "exact_levels", "levels_within", "send_levels"]
 
 #: "integers": as they are; "bytes": floats that are k / 255; "bits": floats by their bit patterns;
 #: "steps": floats as multiples of a step.
@@ -142,6 +142,36 @@ class Levels:
         coarse = _from_ordered_bits(sizes, np.dtype(np.float32)).astype(np.int64)
         large = np.where(predictions < 0, -coarse, coarse)
         return np.where(np.abs(predictions) <= EXACT, predictions, large)
+
+
+def send_levels(channel: Channel, levels: Levels | None, dtype: np.dtype[Any]) -> Levels:
+    """Pass how the rows of a block are integers through a channel.
+
+    Parameters
+    ----------
+    channel : Channel
+        Where it goes through.
+    levels : Levels or None
+        What is sent, where it is known.
+    dtype : dtype
+        Of the rows.
+
+    Raises
+    ------
+    CompressedDataError
+        If what comes is not for rows of this type.
+    """
+    known = None if levels is None else np.array([KINDS.index(levels.kind)])
+    kind = KINDS[int(channel.bits(known, 2, 1)[0])]
+    if (kind == "integers") == (dtype.kind == "f"):
+        raise CompressedDataError(f"a block has levels of the kind {kind!r}, which {dtype} rows cannot have.")
+    if kind != "steps":
+        return Levels(kind, dtype)
+    patterns = None if levels is None else np.array([levels.step]).view(np.int64)
+    step = float(channel.bits(patterns, 63, 1).view(np.float64)[0])  # positive: without its sign
+    if not 0 < step < np.inf:
+        raise CompressedDataError("a block has a step that is not a positive number.")
+    return Levels(kind, dtype, step)
 
 
 def exact_levels(rows: Array) -> Levels:

@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from isthmus.codec import LARGEST, MOST_VALUES, Block, Header, Levels, Reader, Writer, send_columns
+from isthmus.codec import (
+    LARGEST,
+    MOST_VALUES,
+    Block,
+    Header,
+    Reader,
+    Writer,
+    exact_levels,
+    levels_within,
+    send_columns,
+    send_levels,
+)
 from isthmus.errors import CompressedDataError, DataError
 from isthmus.estimators._quantizing import Model, quantized
 
@@ -26,57 +37,51 @@ class Coding:
         A fitted model.
     header : Header
         What the file says of all its rows.
+    max_error : float, optional
+        How far any value may be from its original; where residuals are written without it, rows come back
+        bit for bit.
     """
 
     model: Model
     header: Header
-
-    @property
-    def levels(self) -> Levels | None:
-        """How rows are integers, where what copies leave is told too."""
-        if self.header.levels is None:
-            return None
-        return Levels(self.header.levels, np.dtype(self.header.dtype), self.header.step)
-
-    @property
-    def steps(self) -> NDArray[np.float64]:
-        """What one unit of each rounded code stands for."""
-        return self.header.steps
+    max_error: float | None = None
 
     def encode(self, rows: Array) -> Block:
         """Return rows as bytes."""
-        header, levels = self.header, self.levels
+        header = self.header
         if rows.dtype.name != header.dtype or rows.shape[1:] != header.row_shape:
             raise DataError(
                 f"Rows of {rows.dtype} with shape {rows.shape[1:]} follow rows of {header.dtype} with shape "
                 f"{header.row_shape}; all blocks must be alike."
             )
         channel = Writer()
-        codes = codes_of(self.model, rows if levels is None else doubles(rows))
+        codes = codes_of(self.model, doubles(rows) if header.residuals else rows)
         with np.errstate(over="ignore", invalid="ignore"):
-            if not np.abs(codes / self.steps).max() < LARGEST:
+            if not np.abs(codes / header.steps).max() < LARGEST:
                 raise DataError("The codes of these rows are too large for the steps that fit() chose.")
-        integers = send_columns(channel, quantized(codes, self.steps), (len(codes), codes.shape[1]))
-        if levels is not None:
+        integers = send_columns(channel, quantized(codes, header.steps), (len(codes), codes.shape[1]))
+        if header.residuals:
+            levels = exact_levels(rows) if self.max_error is None else levels_within(self.max_error, rows)
             values = levels.of_rows(rows).reshape(len(rows), -1)
+            send_levels(channel, levels, rows.dtype)
             levels.send(channel, values, self._copies(integers, np.dtype(np.float64)), header.row_shape)
         return Block(len(rows), channel.content())
 
     def decode(self, block: Block) -> Array:
         """Return rows from bytes."""
-        header, levels, dtype = self.header, self.levels, np.dtype(self.header.dtype)
+        header, dtype = self.header, np.dtype(self.header.dtype)
         if block.rows * max(header.features, len(header.exponents)) > MOST_VALUES:
             raise CompressedDataError("a block holds more values than a block can.")
         channel = Reader(block.content)
         integers = send_columns(channel, None, (block.rows, len(header.exponents)))
-        copies = self._copies(integers, dtype if levels is None else np.dtype(np.float64))
+        copies = self._copies(integers, np.dtype(np.float64) if header.residuals else dtype)
         if copies.shape[1] != header.features:
             raise CompressedDataError("the header is damaged: its rows are not of the model's shape.")
-        rows = (
-            _as_type(copies, dtype)
-            if levels is None
-            else levels.to_rows(levels.send(channel, None, copies, header.row_shape))
-        )
+        if header.residuals:
+            levels = send_levels(channel, None, dtype)
+            rows = levels.to_rows(levels.send(channel, None, copies, header.row_shape))
+        else:
+            rows = _as_type(copies, dtype)
         return rows.reshape(block.rows, *header.row_shape)
 
     def _copies(self, integers: NDArray[np.int64], dtype: np.dtype[Any]) -> Array:
@@ -88,7 +93,7 @@ class Coding:
             model: Any = self.model
             return flat(model.from_tokens(integers.reshape(len(integers), *model.tokens_shape_)))
         precision = np.float32 if dtype.itemsize <= 2 or dtype == np.float32 else np.float64
-        return flat(self.model.inverse_transform((integers * self.steps).astype(precision)))
+        return flat(self.model.inverse_transform((integers * self.header.steps).astype(precision)))
 
 
 def has_tokens(model: Any) -> bool:

@@ -18,10 +18,8 @@ from isthmus.bottlenecks import EntropyBottleneck
 from isthmus.codec import (
     MOST_ROWS,
     Header,
-    exact_levels,
     exponents_of,
     header_bytes,
-    levels_within,
     read_blocks,
     read_header,
     steps_of,
@@ -62,7 +60,7 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         twentieth, or with ``lossless`` or ``max_error`` the one that takes the fewest bytes.
     target_bpp : float, optional
         Instead of a step: bits per value (per pixel, for images of one channel) that the rows of `fit`
-        take at most, all included but the model.
+        take at most, all included but the model; of very many rows, the first few millions of values.
     max_error : float, optional
         No value of a decompressed row differs from its original by more than this, in the unit of the
         data: what the copies miss is in the bytes as well. For rows of floats.
@@ -364,21 +362,15 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def _coding(self, rows: Array) -> Coding:
         """Return how rows like these are compressed."""
-        levels = None
-        if self.lossless:
-            levels = exact_levels(rows)
-        elif self.max_error is not None:
-            levels = levels_within(self.max_error, rows)
         header = Header(
             model=self.fingerprint_,
             dtype=rows.dtype.name,
             row_shape=rows.shape[1:],
             exponents=exponents_of(self.steps_),
             whole=self.whole_,
-            levels=None if levels is None else levels.kind,
-            step=1.0 if levels is None else levels.step,
+            residuals=self.lossless or self.max_error is not None,
         )
-        return Coding(self.model_, header)
+        return Coding(self.model_, header, self.max_error)
 
     def _decoder(self) -> Any:
         """Return the model; nothing else is needed to read, since files hold the steps."""
