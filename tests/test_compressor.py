@@ -20,6 +20,7 @@ from helpers import ESTIMATORS
 from isthmus import Autoencoder, Compressor, VectorQuantizedAutoencoder
 from isthmus.bottlenecks import Entropy
 from isthmus.cli import main
+from isthmus.codec import Block, Header, Writer, header_bytes, send_columns, write_block, write_end
 from isthmus.errors import (
     CompressedDataError,
     DataError,
@@ -255,6 +256,19 @@ def test_mutated_bytes_give_our_error(digits, model, options):
         cut = bytes(changed[: rng.integers(0, len(content))]) if rng.random() < 0.3 else bytes(changed)
         with pytest.raises(CompressedDataError):
             compressor.decompress(cut)
+
+
+@pytest.mark.parametrize("exponent", [32_000, 4_000])
+def test_codes_beyond_all_bounds_are_refused(digits, model, exponent):
+    header = Header(fingerprint(model), "float32", (8, 8), (exponent,) * 12)
+    channel = Writer()
+    send_columns(channel, np.full((2, 12), 2**40), (2, 12))
+    file = io.BytesIO()
+    file.write(header_bytes(header))
+    write_block(file, Block(2, channel.content()))
+    write_end(file, 2)
+    with pytest.raises(CompressedDataError, match="larger than the model can decode"):
+        Compressor(model).decompress(file.getvalue())
 
 
 def test_one_row_and_constant_columns(model, digits):

@@ -93,7 +93,12 @@ class Coding:
             model: Any = self.model
             return flat(model.from_tokens(integers.reshape(len(integers), *model.tokens_shape_)))
         precision = np.float32 if dtype.itemsize <= 2 or dtype == np.float32 else np.float64
-        return flat(self.model.inverse_transform((integers * self.header.steps).astype(precision)))
+        with np.errstate(over="ignore", invalid="ignore"):
+            codes = (integers * self.header.steps).astype(precision)
+            copies = flat(self.model.inverse_transform(codes)) if np.isfinite(codes).all() else codes
+        if not np.isfinite(copies).all():
+            raise CompressedDataError("a block holds codes that are larger than the model can decode.")
+        return copies
 
 
 def has_tokens(model: Any) -> bool:
