@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from isthmus.estimators import BaseAutoencoder
 
+USUAL_WIDTH = 32
 HELD_OUT = 0.2
 #: Test rows that are compressed: AVIF takes seconds for more.
 COMPRESSED_ROWS = 2000
@@ -48,7 +49,7 @@ def compare(
     test: str | None = None,
     model: Annotated[list[str] | None, Parameter(negative="")] = None,
     saved: Annotated[list[str] | None, Parameter(negative="")] = None,
-    n_components: int = 32,
+    n_components: int | None = None,
     seconds: float = 20.0,
     baseline: Annotated[list[str] | None, Parameter(negative="")] = None,
     rates: Annotated[bool, Parameter(negative="--no-rates")] = True,
@@ -73,7 +74,7 @@ def compare(
     saved
         A saved model that was trained on DATA, in its place or beside. May be given several times.
     n_components
-        Width of the codes.
+        Width of the codes; by default 32, or half the number of columns where that is less.
     seconds
         How long each model is trained.
     baseline
@@ -106,7 +107,8 @@ def compare(
     baselines = list(baseline) if baseline is not None else usual
     for name in baselines:
         check_choice(name, [*KINDS, "untrained"], parameter="baseline", owner="compare")
-    models, took = _trained(names, train, n_components, seconds, device, random_state)
+    width = _usual_width(train) if n_components is None else n_components
+    models, took = _trained(names, train, width, seconds, device, random_state)
     for path in saved or []:
         models[Path(path).name] = _loaded(path, train, judged_on, device)
     rows = comparison.compare(
@@ -120,7 +122,7 @@ def compare(
         seconds=took,
         random_state=random_state,
     )
-    curves = _rates(models, judged_on, n_components, train) if rates else []
+    curves = _rates(models, judged_on, width, train) if rates else []
     saved_bytes = comparison.savings(curves)
     if target is not None:
         target.write_text(_csv(rows), encoding="utf-8")
@@ -157,6 +159,11 @@ def _parts(data: str, test: str | None, seed: int) -> tuple[Data, Data]:
         )
 
     return part(order[held:]), part(order[:held])
+
+
+def _usual_width(data: Data) -> int:
+    features = int(np.prod(data.rows.shape[1:]))
+    return max(1, min(USUAL_WIDTH, features // 2))
 
 
 def _trained(
