@@ -85,7 +85,7 @@ def verdict(name: str, model_row: Mapping[str, Any], pca_row: Mapping[str, Any])
     Returns
     -------
     str
-        Less than half a percent apart counts as equal, and so does what the interval leaves open.
+        Less than half a percent apart counts as equal; and what the interval leaves open is left open.
 
     Examples
     --------
@@ -105,9 +105,10 @@ def verdict(name: str, model_row: Mapping[str, Any], pca_row: Mapping[str, Any])
     pca = f"PCA with {width} component{'' if width == 1 else 's'}"
     numbers = f"{_readable(error)} against {_readable(reference)}"
     interval = model_row.get("interval")
-    left_open = interval is not None and interval[0] <= 1 <= interval[1]
-    if abs(error - reference) <= EQUAL_WITHIN * reference or left_open:
+    if abs(error - reference) <= EQUAL_WITHIN * reference:
         return f"{name}: as good as {pca} (squared error {numbers})."
+    if interval is not None and interval[0] <= 1 <= interval[1]:
+        return f"{name}: not to be told from {pca} on so few rows (squared error {numbers})."
     if interval is not None:
         numbers = f"{_between(*interval)}; {numbers}"
     if error < reference:
