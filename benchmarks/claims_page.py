@@ -197,8 +197,8 @@ def _lossless(runs: Runs) -> list[str]:
         "",
         f"Bit for bit the deep model's codes and what they leave take {best['bits']:.3f} bits, LZMA {bits['lzma']:.3f}. "
         f"With the model's own weights in the file it would be {best['bits with the model']:.3f}: 10,000 images are too "
-        f"few to pay for it. Most of the gain is the coder's: without any model, from the pixels to the left and above "
-        f"alone, it comes to {bits['no model']:.3f}.",
+        f"few to pay for it. Without any model, from the pixels to the left and above alone, the same coder comes to "
+        f"{bits['no model']:.3f}.",
     ]
 
 

@@ -27,7 +27,7 @@ from isthmus.training import ProgressBar
 
 N_COMPONENTS = 32
 COMPRESSED = ("single", "sparse", "deep")
-COMPRESSED_IMAGES = 2000  # of which AVIF takes seconds
+COMPRESSED_IMAGES = 1000  # of which AVIF takes seconds
 NOTES = (
     "The test images are also the validation data, as in the notebook. They choose nothing here: every "
     "model is trained to its last epoch and keeps its last weights.",

@@ -39,6 +39,7 @@ SAMPLE_ROWS = 1024
 BLOCK_VALUES = 1 << 23  # of the rows that are in memory at a time
 #: Steps that are tried where residuals follow: coarser codes leave more to them.
 TRIED = 2.0 ** np.arange(-1, 6)
+TRIED_ROWS = 256
 
 
 class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -340,9 +341,11 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if not self.lossless and self.max_error is None:
             return fine
 
+        some = sample[:TRIED_ROWS]
+
         def size(step: float) -> int:
             self.steps_ = steps_of(exponents_of(step * units))
-            return len(self._coding(sample).encode(sample).content)
+            return len(self._coding(some).encode(some).content)
 
         return float(min(fine * TRIED, key=size))
 
