@@ -6,6 +6,7 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from isthmus import Autoencoder
 from isthmus.errors import CompressedDataError, DataError, InvalidParameterError
@@ -13,6 +14,11 @@ from isthmus.estimators import AudioCodec, Baseline, ByteCodec, ImageCodec, mode
 from isthmus.estimators.baselines import KINDS
 from isthmus.estimators.codecs import available_formats
 from isthmus.metrics import squared_error
+
+
+@parametrize_with_checks([Baseline("pca", 1), Baseline("random-projection", 1)])
+def test_scikit_learns_contract(estimator, check):
+    check(estimator)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +112,7 @@ def test_the_size_of_models(digits):
 def test_what_a_kind_needs_is_said(digits, kind, change, message):
     with pytest.raises(InvalidParameterError, match=message):
         Baseline(kind).fit(change(digits[0]))
-    with pytest.raises(DataError, match="finite"):
+    with pytest.raises(ValueError, match="NaN"):
         Baseline().fit(np.full((3, 2), np.nan))
 
 

@@ -8,10 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 pytest.importorskip("constriction")
 
@@ -26,10 +28,14 @@ from isthmus.errors import (
     DataError,
     InvalidParameterError,
     InvalidTypeError,
-    IsthmusError,
 )
 from isthmus.estimators._fingerprint import fingerprint
 from isthmus.estimators._quantizing import sensitivities
+
+
+@parametrize_with_checks([Compressor(PCA(1))])
+def test_scikit_learns_contract(estimator, check):
+    check(estimator)
 
 
 @pytest.fixture(scope="module")
@@ -312,9 +318,11 @@ def test_what_is_no_model_and_what_are_no_rows(digits, model):
     with pytest.raises(InvalidTypeError, match="transform and inverse_transform"):
         Compressor().fit(digits)
     compressor = Compressor(model).fit(digits)
-    with pytest.raises(DataError, match="complex"):
+    with pytest.raises(ValueError, match="Complex"):
         compressor.compress(np.zeros((2, 64), dtype=complex))
-    with pytest.raises(IsthmusError):
+    with pytest.raises(TypeError, match=r"sparse|Sparse"):
+        compressor.compress(csr_array(np.eye(64)))
+    with pytest.raises(ValueError, match="NaN"):
         compressor.compress(np.full((2, 8, 8), np.nan))
     with pytest.raises(DataError, match="alike"):
         compressor.compress_to([digits[:5], digits[:5].astype(np.float64)], io.BytesIO())

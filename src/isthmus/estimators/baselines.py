@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from isthmus._checks import check_choice, check_integer, wrong_parameter
-from isthmus.errors import DataError, IsthmusWarning
+from isthmus.errors import IsthmusWarning
 from isthmus.estimators._base import BaseAutoencoder
 from isthmus.estimators._building import seed_of
-from isthmus.estimators._rows import shape_of_rows
+from isthmus.estimators._rows import flatten, shape_of_rows
 from isthmus.estimators.boltzmann import RestrictedBoltzmannMachine
 
 Array = NDArray[Any]
@@ -154,7 +154,8 @@ class Baseline(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         kind = KINDS[check_choice(self.kind, KINDS, parameter="kind", owner=owner)]
         width = check_integer(self.n_components, parameter="n_components", owner=owner, minimum=1)
         seed = check_integer(self.random_state, parameter="random_state", owner=owner)
-        rows, self.input_shape_ = _flat(X), np.asarray(X).shape[1:]
+        rows = self._rows(X, reset=True)
+        self.input_shape_ = shape_of_rows(X, rows.shape[1])
         if not kind.suits(rows, y):
             raise wrong_parameter(owner, "kind", f"one that does not need {kind.needs}", self.kind)
         width = min(width, *rows.shape) if self.kind != "kmeans" else min(width, len(rows))
@@ -176,7 +177,11 @@ class Baseline(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def transform(self, X: ArrayLike) -> Array:
         """Return codes, shape (n, n_components_)."""
         check_is_fitted(self)
-        return np.asarray(self.model_.transform(_flat(X)))
+        return np.asarray(self.model_.transform(self._rows(X)))
+
+    def _rows(self, X: ArrayLike, *, reset: bool = False) -> Array:
+        rows: Array = validate_data(self, flatten(X), reset=reset, dtype=[np.float64, np.float32])
+        return rows
 
     def inverse_transform(self, X: ArrayLike) -> Array:
         """Return the rows that codes stand for, in the shape that was fitted."""
@@ -276,18 +281,6 @@ def untrained_twin(model: BaseAutoencoder, X: ArrayLike) -> BaseAutoencoder:
     twin._set_up(rows, given, seed_of(twin.random_state))
     twin.history_, twin.n_epochs_, twin.best_epoch_ = [], 0, None
     return twin
-
-
-def _flat(X: ArrayLike) -> Array:
-    rows = np.asarray(X)
-    if rows.dtype.kind not in "biuf" or rows.ndim < 2 or 0 in rows.shape:
-        raise DataError(
-            f"X has shape {rows.shape} of {rows.dtype}; a baseline is expecting rows of real numbers."
-        )
-    rows = rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float64)
-    if not np.isfinite(rows).all():
-        raise DataError("X contains NaN or infinity, and a baseline is expecting finite numbers.")
-    return rows.reshape(len(rows), -1)
 
 
 def _linear_decoder(codes: Array, rows: Array) -> tuple[Array, Array]:

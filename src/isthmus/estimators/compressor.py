@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from isthmus._checks import check_flag, check_number, wrong_parameter
 from isthmus.bottlenecks import EntropyBottleneck
@@ -31,6 +31,7 @@ from isthmus.estimators._base import BaseAutoencoder
 from isthmus.estimators._coding import Coding, codes_of, doubles, flat, has_tokens
 from isthmus.estimators._fingerprint import fingerprint
 from isthmus.estimators._quantizing import auto_step, largest_where, quantized, sensitivities
+from isthmus.estimators._rows import flatten
 from isthmus.estimators._saving import weights_of
 
 Array = NDArray[Any]
@@ -150,7 +151,7 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             When parameters contradict each other or the data, or cannot be met.
         """
         self._check_parameters()
-        rows = _as_rows(X)
+        rows = self._rows(X, reset=True)
         self.model_ = self._fitted(X)
         self.fingerprint_ = fingerprint(self.model_)
         sample = rows[:: max(1, len(rows) // SAMPLE_ROWS)][:SAMPLE_ROWS]
@@ -183,7 +184,7 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             What :meth:`decompress` reads; the format is described in FORMAT.md.
         """
         check_is_fitted(self)
-        rows, file = _as_rows(X), io.BytesIO()
+        rows, file = self._rows(X), io.BytesIO()
         size = block_rows(rows.shape[1:])
         self.compress_to((rows[start : start + size] for start in range(0, len(rows), size)), file)
         return file.getvalue()
@@ -229,7 +230,7 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         coding: Coding | None = None
         total = 0
         for block in blocks:
-            rows = _as_rows(block)
+            rows = self._rows(block)
             if coding is None:
                 coding = self._coding(rows)
                 file.write(header_bytes(coding.header))
@@ -272,7 +273,7 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def transform(self, X: ArrayLike) -> Array:
         """Return the codes of rows as they are after rounding, shape (n, n_components)."""
         check_is_fitted(self)
-        codes = np.asarray(self.model_.transform(X))
+        codes = np.asarray(self.model_.transform(self._rows(X)))
         if self.whole_:
             return codes
         rounded = quantized(flat(codes), self.steps_) * self.steps_
@@ -282,6 +283,15 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Return the copies that codes stand for."""
         check_is_fitted(self)
         return np.asarray(self.model_.inverse_transform(X))
+
+    def _rows(self, X: ArrayLike, *, reset: bool = False) -> Array:
+        """Return rows of real numbers in the machine's own byte order, in the shape they came in."""
+        array = X if hasattr(X, "toarray") or not hasattr(X, "shape") else np.asarray(X)
+        flat_rows = validate_data(self, flatten(array), reset=reset, dtype="numeric")
+        if flat_rows.dtype.itemsize > 8:
+            raise DataError(f"Rows of {flat_rows.dtype} cannot be compressed; numbers of up to 64 bits can.")
+        rows = flat_rows.reshape(len(flat_rows), *getattr(array, "shape", flat_rows.shape)[1:])
+        return np.asarray(rows.astype(rows.dtype.newbyteorder("="), copy=False))
 
     def _check_parameters(self) -> None:
         owner = type(self).__name__
@@ -426,12 +436,3 @@ def model_size(model: Any) -> int | None:
 def block_rows(row_shape: tuple[int, ...]) -> int:
     """Return how many rows of a shape should be compressed at a time."""
     return max(1, min(MOST_ROWS, BLOCK_VALUES // math.prod(row_shape)))
-
-
-def _as_rows(X: ArrayLike) -> Array:
-    rows = np.asarray(X)
-    if rows.dtype.kind not in "biuf" or rows.dtype.itemsize > 8:
-        raise DataError(f"Rows of {rows.dtype} cannot be compressed; real numbers of up to 64 bits can.")
-    if rows.ndim < 2 or 0 in rows.shape:
-        raise DataError(f"Rows have shape {rows.shape}, but (rows, features) with something in it is needed.")
-    return rows.astype(rows.dtype.newbyteorder("="), copy=False)
