@@ -25,7 +25,7 @@ from isthmus import Autoencoder, Compressor, Map, metrics
 from isthmus.bottlenecks import Entropy
 from isthmus.codec import Writer
 from isthmus.codec.residuals import send_bytes
-from isthmus.comparison import codec_rates, model_rates, savings
+from isthmus.comparison import codec_rates, model_rates, rate_point, savings
 from isthmus.data import load_mnist
 from isthmus.estimators import Baseline, ByteCodec, model_size
 from recording import HERE, machine
@@ -125,16 +125,9 @@ def bytes_(train: Any, test: Any, seed: int) -> list[Row]:
         trained = deep(train, seed, bottleneck=Entropy(weight))
         compressor = Compressor(trained).fit(test.images)
         content = compressor.compress(test.images)
-        rows.append(
-            {
-                "name": "deep, 32, trained for its bytes",
-                "kind": "model",
-                "bytes": len(content),
-                "bits_per_value": metrics.bits_per_value(len(content), test.images.size),
-                "sse": metrics.squared_error(test.images, compressor.decompress(content)),
-                "model_bytes": model_size(trained),
-            }
-        )
+        copies = compressor.decompress(content)
+        name, own = "deep, 32, trained for its bytes", model_size(trained)
+        rows.append(rate_point(name, test.images, copies, len(content), model_bytes=own))
     rows.append(single_files(models["deep, 32"], test.images))
     rows += codec_rates(test.images, (28, 28))
     rows += codec_rates(test.images[:FILES], (28, 28), mosaic=False)
@@ -148,14 +141,7 @@ def single_files(model: Any, images: np.ndarray) -> Row:
     files = [compressor.compress(image[None]) for image in some]
     copies = np.concatenate([compressor.decompress(file) for file in files])
     size = sum(map(len, files))
-    return {
-        "name": "deep, 32, single files",
-        "kind": "model",
-        "bytes": size,
-        "bits_per_value": metrics.bits_per_value(size, some.size),
-        "sse": metrics.squared_error(some, copies),
-        "model_bytes": model_size(model),
-    }
+    return rate_point("deep, 32, single files", some, copies, size, model_bytes=model_size(model))
 
 
 def lossless(train: Any, test: Any, seed: int) -> list[Row]:

@@ -191,6 +191,18 @@ def test_codes_of_a_vector_quantiser_are_not_rounded(digits):
         Compressor(fitted, target_bpp=1).fit(rows)
 
 
+def test_another_step_is_what_fitting_with_it_gives(digits, model):
+    compressor = Compressor(model).fit(digits)
+    before = compressor.compress(digits)
+    coarse = compressor.with_step(4 * compressor.step_)
+    fitted = Compressor(model, step=4 * compressor.step_).fit(digits)
+    assert coarse.compress(digits) == fitted.compress(digits)
+    assert coarse.get_params() == fitted.get_params()
+    assert compressor.compress(digits) == before
+    with pytest.raises(InvalidParameterError, match="'step'"):
+        compressor.with_step(0)
+
+
 def test_sensitivities_of_pca_are_one_and_of_scaled_codes_inverse():
     X = np.random.default_rng(0).normal(size=(200, 5))
     pca = PCA(3).fit(X)

@@ -16,8 +16,8 @@ from isthmus._checks import check_choice
 from isthmus.cli.console import note, print_json, print_lines, print_table, readable
 from isthmus.cli.inputs import load_model, read_rows, rows_for
 from isthmus.cli.models import Flag
-from isthmus.data import Data
-from isthmus.errors import DataError, InvalidParameterError, OutputExistsError
+from isthmus.data import Data, check_target, replacing
+from isthmus.errors import DataError, InvalidParameterError
 from isthmus.estimators import Autoencoder, ConvolutionalAutoencoder, SparseAutoencoder
 from isthmus.estimators.baselines import KINDS
 from isthmus.report import settings_of, summarise, write_report
@@ -96,7 +96,8 @@ def compare(
     json
         Print one JSON object.
     """
-    target = None if output is None else _table_file(output, force)
+    if output is not None:
+        check_target(Path(output), [".csv"], overwrite=force)
     if report is not None:
         check_free(Path(report), overwrite=force)
     train, judged_on = _parts(data, test, random_state)
@@ -124,8 +125,9 @@ def compare(
     )
     curves = _rates(models, judged_on, width, train) if rates else []
     saved_bytes = comparison.savings(curves)
-    if target is not None:
-        target.write_text(_csv(rows), encoding="utf-8")
+    if output is not None:
+        with replacing(Path(output)) as file:
+            file.write(_csv(rows).encode())
     if report is not None:
         _write_report(report, models, train, judged_on, took, curves, force=force)
     if json:
@@ -201,16 +203,7 @@ def _rates(
     rows = np.asarray(test.rows[:COMPRESSED_ROWS])
     shown: dict[str, Any] = dict(models)
     shown[f"PCA-{width}"] = comparison.fit_pca(train.rows, width)
-    found = comparison.model_rates(shown, rows)
-    shape = test.image_shape
-    if (
-        shape is not None
-        and len(shape) == 2
-        and rows.min() >= 0
-        and (rows.max() <= 1 or rows.dtype == np.uint8)
-    ):
-        found += comparison.codec_rates(rows, shape)
-    return found
+    return comparison.all_rates(shown, rows, test.image_shape)
 
 
 def _write_report(
@@ -263,15 +256,6 @@ def _print(test: Data, rows: Sequence[Mapping[str, Any]], savings: Sequence[Mapp
             word = "fewer" if share < 0 else "more"
             percent = comparison.readable_percent(abs(share))
             print_lines(f"{saving['name']}: {percent} {word} bytes than {saving['against']} at equal error.")
-
-
-def _table_file(output: str, force: bool) -> Path:
-    target = Path(output)
-    if target.suffix.lower() != ".csv" or not target.parent.is_dir():
-        raise DataError(f"{target} cannot be written: a .csv file in a folder that exists is needed.")
-    if target.exists() and not force:
-        raise OutputExistsError(f"{target} exists. Give --force to replace it.")
-    return target
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.cli.console import print_json, print_lines
+from isthmus.cli.console import print_json, print_lines, say_shape
 from isthmus.cli.inputs import load_model, read_rows, rows_for
 from isthmus.cli.models import Flag, Output
 from isthmus.errors import DataError, OutputExistsError
@@ -55,11 +55,12 @@ def compress(
     json
         Print one JSON object.
     """
-    from isthmus.data import replacing
+    from isthmus.data import check_target, replacing
     from isthmus.estimators import Compressor
     from isthmus.estimators.compressor import block_rows
 
-    target = _free(output, force)
+    target = Path(output)
+    check_target(target, overwrite=force)
     fitted = load_model(model, device)
     source = read_rows(data)
     rows = rows_for(fitted, source)
@@ -114,21 +115,7 @@ def decompress(
         if isinstance(error, OutputExistsError):
             raise
         raise DataError(f"{error.filename or file}: {error.strerror or error}.") from error
-    if json:
-        print_json({"output": output, "shape": list(shape)})
-    else:
-        print_lines(f"{output}: {' x '.join(map(str, shape))}")
-
-
-def _free(output: str, force: bool) -> Path:
-    target = Path(output)
-    if not target.parent.is_dir():
-        raise DataError(f"{target} cannot be written: the folder {target.parent} does not exist.")
-    if target.is_dir():
-        raise DataError(f"{target} cannot be written: it is a folder.")
-    if target.exists() and not force:
-        raise OutputExistsError(f"{target} exists. Give --force to replace it.")
-    return target
+    say_shape(output, shape, json)
 
 
 def _say_size(output: str, source: str, rows: Any, size: int, seconds: float, json: bool) -> None:

@@ -54,6 +54,14 @@ def print_lines(*lines: str) -> None:
     sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
+def say_shape(output: str, shape: Sequence[int], json: bool) -> None:
+    """Say which file was written, and how large an array is in it."""
+    if json:
+        print_json({"output": output, "shape": list(shape)})
+    else:
+        print_lines(f"{output}: {' x '.join(map(str, shape))}")
+
+
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table on standard output, numbers to the right."""
     table = Table(box=None, pad_edge=False)

@@ -137,7 +137,7 @@ def _rates(models: Mapping[str, BaseAutoencoder], train: Split, test: Split) -> 
     shown: dict[str, Any] = {name: models[name] for name in COMPRESSED}
     shown[f"PCA-{N_COMPONENTS}"] = comparison.fit_pca(train.images, N_COMPONENTS)
     try:
-        return comparison.model_rates(shown, some) + comparison.codec_rates(some, test.image_shape)
+        return comparison.all_rates(shown, some, test.image_shape)
     except MissingDependencyError as error:
         note(f"Without bytes: {error}")
         return None

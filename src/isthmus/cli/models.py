@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from isthmus.cli.console import note, print_json, print_lines, print_table, readable
+from isthmus.cli.console import note, print_json, print_lines, print_table, readable, say_shape
 from isthmus.cli.inputs import load_model, read_rows, rows_for
 
 Output = Annotated[str, Parameter(name=["--output", "-o"])]
@@ -40,7 +40,7 @@ def transform(
     codes = fitted.transform(rows_for(fitted, read_rows(data)))
     names = [str(name) for name in fitted.get_feature_names_out()]
     write_data(codes, output, columns=names, overwrite=force)
-    _wrote(output, codes.shape, json)
+    say_shape(output, codes.shape, json)
 
 
 def inverse_transform(
@@ -177,11 +177,4 @@ def _write_rows(fitted: Any, rows: Any, output: str, force: bool, json: bool) ->
     # Tables have two dimensions; only NumPy's own formats hold images as images.
     stacked = rows if Path(output).suffix.lower() in {".npy", ".npz"} else rows.reshape(len(rows), -1)
     write_data(stacked, output, columns=columns, overwrite=force)
-    _wrote(output, stacked.shape, json)
-
-
-def _wrote(output: str, shape: tuple[int, ...], json: bool) -> None:
-    if json:
-        print_json({"output": output, "shape": list(shape)})
-    else:
-        print_lines(f"{output}: {' x '.join(map(str, shape))}")
+    say_shape(output, stacked.shape, json)

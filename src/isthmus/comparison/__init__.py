@@ -18,7 +18,7 @@ from isthmus.comparison.models import (
     reconstruct,
     with_pca,
 )
-from isthmus.comparison.rates import codec_rates, model_rates, savings
+from isthmus.comparison.rates import all_rates, codec_rates, model_rates, rate_point, savings
 from isthmus.comparison.verdicts import EQUAL_WITHIN, Spectrum, judged, readable_percent, verdict
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Model",
     "Reconstruction",
     "Spectrum",
+    "all_rates",
     "code_width",
     "codec_rates",
     "compare",
@@ -36,6 +37,7 @@ __all__ = [
     "fit_within",
     "judged",
     "model_rates",
+    "rate_point",
     "readable_percent",
     "reconstruct",
     "savings",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from isthmus._checks import wrong_parameter
 from isthmus.errors import DataError
-from isthmus.estimators.baselines import Baseline
+from isthmus.estimators import Baseline, Model
 from isthmus.metrics import (
     binary_cross_entropy,
     code_statistics,
@@ -37,16 +37,6 @@ __all__ = [
     "reconstruct",
     "with_pca",
 ]
-
-
-class Model(Protocol):
-    """Whatever turns rows into codes and codes into rows again, already fitted."""
-
-    def transform(self, X: Any, /) -> Any:
-        """Return the codes of the rows of X, shape (n, n_components)."""
-
-    def inverse_transform(self, codes: Any, /) -> Any:
-        """Return the rows that the codes stand for."""
 
 
 @dataclass(frozen=True, eq=False)

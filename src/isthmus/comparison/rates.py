@@ -18,11 +18,70 @@ if TYPE_CHECKING:
     Array: TypeAlias = NDArray[Any]
     Row: TypeAlias = dict[str, Any]
 
-__all__ = ["codec_rates", "model_rates", "savings"]
+__all__ = ["all_rates", "codec_rates", "model_rates", "rate_point", "savings"]
 
 #: How much coarser than the step that hardly costs anything codes are rounded.
 COARSENESS = (0.5, 1.0, 2.0, 4.0, 8.0)
 QUALITIES = (1, 5, 15, 30, 60, 90)
+
+
+def rate_point(
+    name: str, X: Array, copies: Array, n_bytes: int, *, kind: str = "model", model_bytes: int | None = 0
+) -> Row:
+    """Return what one way to compress costs and loses.
+
+    Parameters
+    ----------
+    name : str
+        What it is called; points of the same name are one curve.
+    X, copies : ndarray of shape (n, ...)
+        Rows, and what came back.
+    n_bytes : int
+        What they took.
+    kind : {"model", "codec"}
+        Whether a model is needed to read them.
+    model_bytes : int or None
+        The model's own size, which is not in the bytes: whoever reads them has it already. None if it is
+        not known.
+
+    Returns
+    -------
+    dict
+        ``name``, ``kind``, ``bytes``, ``bits_per_value``, ``sse`` and ``model_bytes``.
+    """
+    return {
+        "name": name,
+        "kind": kind,
+        "bytes": n_bytes,
+        "bits_per_value": bits_per_value(n_bytes, X.size),
+        "sse": squared_error(X, copies),
+        "model_bytes": model_bytes,
+    }
+
+
+def all_rates(models: Mapping[str, Model], X: Array, image_shape: Sequence[int] | None) -> list[Row]:
+    """Return bytes and errors of models, and of image codecs where rows are grey images.
+
+    Parameters
+    ----------
+    models : mapping of name to Model
+        Fitted models.
+    X : ndarray of shape (n, ...)
+        Rows to compress.
+    image_shape : sequence of int or None
+        What rows are pictures of.
+
+    Returns
+    -------
+    list of dict
+        From :func:`model_rates` and :func:`codec_rates`.
+    """
+    found = model_rates(models, X)
+    grey = image_shape is not None and len(image_shape) == 2
+    if grey and X.min() >= 0 and (X.max() <= 1 or X.dtype == np.uint8):
+        assert image_shape is not None
+        found += codec_rates(X, image_shape)
+    return found
 
 
 def model_rates(models: Mapping[str, Model], X: Array) -> list[Row]:
@@ -38,8 +97,7 @@ def model_rates(models: Mapping[str, Model], X: Array) -> list[Row]:
     Returns
     -------
     list of dict
-        ``name``, ``kind`` ("model"), ``bytes``, ``bits_per_value`` and ``sse``. The model's own size,
-        ``model_bytes``, is not in the bytes: whoever reads them has it already. None if it is not known.
+        As from :func:`rate_point`.
     """
     from isthmus.estimators import Compressor, model_size
 
@@ -48,19 +106,12 @@ def model_rates(models: Mapping[str, Model], X: Array) -> list[Row]:
         base = Compressor(model).fit(X)
         if base.whole_:
             continue
+        own = model_size(model)
         for factor in COARSENESS:
-            compressor = Compressor(model, step=base.step_ * factor).fit(X)
+            compressor = base.with_step(base.step_ * factor)
             content = compressor.compress(X)
-            rows.append(
-                {
-                    "name": name,
-                    "kind": "model",
-                    "bytes": len(content),
-                    "bits_per_value": bits_per_value(len(content), X.size),
-                    "sse": squared_error(X, compressor.decompress(content)),
-                    "model_bytes": model_size(model),
-                }
-            )
+            copies = compressor.decompress(content)
+            rows.append(rate_point(name, X, copies, len(content), model_bytes=own))
     return rows
 
 
@@ -87,22 +138,14 @@ def codec_rates(
     """
     from isthmus.estimators.codecs import ImageCodec, available_formats
 
-    rows = []
+    rows, images = [], X.reshape(len(X), *image_shape)
     for name in available_formats() if formats is None else formats:
+        title = name if mosaic else f"{name}, single files"
         for quality in QUALITIES:
-            codec = ImageCodec(name, quality=quality, mosaic=mosaic).fit(X.reshape(len(X), *image_shape))
-            files = codec.compress(X.reshape(len(X), *image_shape))
-            copies = codec.decompress(files)
-            size = sum(map(len, files))
+            codec = ImageCodec(name, quality=quality, mosaic=mosaic).fit(images)
+            files = codec.compress(images)
             rows.append(
-                {
-                    "name": name if mosaic else f"{name}, single files",
-                    "kind": "codec",
-                    "bytes": size,
-                    "bits_per_value": bits_per_value(size, X.size),
-                    "sse": squared_error(X, copies.reshape(X.shape)),
-                    "model_bytes": 0,
-                }
+                rate_point(title, images, codec.decompress(files), sum(map(len, files)), kind="codec")
             )
     return rows
 

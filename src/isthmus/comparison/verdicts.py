@@ -109,17 +109,15 @@ def verdict(name: str, model_row: Mapping[str, Any], pca_row: Mapping[str, Any])
         return f"{name}: as good as {pca} (squared error {numbers})."
     if interval is not None and interval[0] <= 1 <= interval[1]:
         return f"{name}: not to be told from {pca} on so few rows (squared error {numbers})."
-    if interval is not None:
-        numbers = f"{_between(*interval)}; {numbers}"
+    surely = numbers if interval is None else f"{_between(*interval)}; {numbers}"
     if error < reference:
         less = readable_percent(1 - error / reference)
         needed = model_row.get("pca_components")
         same = "" if needed is None or needed <= width else f" PCA needs {needed} components for the same."
-        return f"{name}: {less} less squared error than {pca} ({numbers}).{same}"
+        return f"{name}: {less} less squared error than {pca} ({surely}).{same}"
     if error < 2 * reference:
         more = readable_percent(error / reference - 1)
-        return f"{name}: {more} more squared error than {pca} ({numbers}): use PCA."
-    numbers = f"{_readable(error)} against {_readable(reference)}"
+        return f"{name}: {more} more squared error than {pca} ({surely}): use PCA."
     # With as many components as features the error of PCA is zero but for rounding.
     times = f"{error / reference:.1f}" if error < 100 * reference else "more than 100"
     return f"{name}: {times} times the squared error of {pca} ({numbers}): use PCA."

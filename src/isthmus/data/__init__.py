@@ -11,11 +11,12 @@ from isthmus.data.bundled import load_mnist
 from isthmus.data.fashion import load_fashion_mnist
 from isthmus.data.readers import Data, read_data
 from isthmus.data.splits import Split
-from isthmus.data.writers import write_blocks, write_data
+from isthmus.data.writers import check_target, write_blocks, write_data
 
 __all__ = [
     "Data",
     "Split",
+    "check_target",
     "load_fashion_mnist",
     "load_mnist",
     "read_data",

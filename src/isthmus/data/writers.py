@@ -67,7 +67,7 @@ def write_data(
     0.1,2.0
     """
     path = Path(target)
-    ending = _checked_target(path, overwrite)
+    ending = check_target(path, ENDINGS, overwrite=overwrite)
     rows = numbers(np.asarray(array), name="The array")
     names = None if columns is None else tuple(columns)
     if ending in {".csv", ".parquet"}:
@@ -108,7 +108,7 @@ def write_blocks(
         If the file exists and ``overwrite`` is False.
     """
     path = Path(target)
-    ending = _checked_target(path, overwrite)
+    ending = check_target(path, ENDINGS, overwrite=overwrite)
     if ending != ".npy":
         rows = np.concatenate(list(blocks))
         rows = rows if ending == ".npz" else rows.reshape(len(rows), -1)
@@ -136,13 +136,30 @@ def _write_blocks(blocks: Iterable[NDArray[Any]], n_rows: int, stream: BinaryIO)
     return shape
 
 
-def _checked_target(path: Path, overwrite: bool) -> str:
-    """Return the ending, once it is clear that the file may be written."""
+def check_target(path: Path, endings: Sequence[str] | None = None, *, overwrite: bool = False) -> str:
+    """Return a file's ending, if the file may be written; cheap enough to ask before long work.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    endings : sequence of str, optional
+        Those that it may have, in small letters; any by default.
+    overwrite : bool, default=False
+        Whether a file that exists may be replaced.
+
+    Raises
+    ------
+    DataError
+        If it has another ending, its folder does not exist, or it is a folder.
+    OutputExistsError
+        If it exists and may not be replaced.
+    """
     ending = path.suffix.lower()
-    if ending not in ENDINGS:
-        known = ", ".join(ENDINGS)
+    if endings is not None and ending not in endings:
+        known = ", ".join(endings)
         raise DataError(
-            f"{path} cannot be written: it must end in one of {known}. {suggestion(ending, ENDINGS)}".rstrip()
+            f"{path} cannot be written: it must end in one of {known}. {suggestion(ending, endings)}".rstrip()
         )
     if not path.parent.is_dir():
         raise DataError(f"{path} cannot be written: the folder {path.parent} does not exist.")

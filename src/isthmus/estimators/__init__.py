@@ -2,6 +2,7 @@
 
 from isthmus.estimators._base import BaseAutoencoder
 from isthmus.estimators._loading import ESTIMATORS, load
+from isthmus.estimators._model import Model
 from isthmus.estimators._rate_finder import RateRange, find_learning_rate
 from isthmus.estimators.autoencoder import (
     Autoencoder,
@@ -39,6 +40,7 @@ __all__ = [
     "KSparseAutoencoder",
     "Map",
     "MaskedAutoencoder",
+    "Model",
     "PretrainedClassifier",
     "RateRange",
     "RestrictedBoltzmannMachine",

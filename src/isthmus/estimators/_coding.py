@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from isthmus.codec import (
     LARGEST,
@@ -22,7 +21,9 @@ from isthmus.codec import (
     send_levels,
 )
 from isthmus.errors import CompressedDataError, DataError
-from isthmus.estimators._quantizing import Model, quantized
+from isthmus.estimators._model import Model
+from isthmus.estimators._quantizing import quantized
+from isthmus.estimators._rows import flatten
 
 Array = NDArray[Any]
 
@@ -91,11 +92,16 @@ class Coding:
         """
         if self.header.whole:
             model: Any = self.model
-            return flat(model.from_tokens(integers.reshape(len(integers), *model.tokens_shape_)))
+            rows: Array = flatten(model.from_tokens(integers.reshape(len(integers), *model.tokens_shape_)))
+            return rows
         precision = np.float32 if dtype.itemsize <= 2 or dtype == np.float32 else np.float64
         with np.errstate(over="ignore", invalid="ignore"):
             codes = (integers * self.header.steps).astype(precision)
-            copies = flat(self.model.inverse_transform(codes)) if np.isfinite(codes).all() else codes
+            copies = (
+                flatten(np.asarray(self.model.inverse_transform(codes)))
+                if np.isfinite(codes).all()
+                else codes
+            )
         if not np.isfinite(copies).all():
             raise CompressedDataError("a block holds codes that are larger than the model can decode.")
         return copies
@@ -108,18 +114,13 @@ def has_tokens(model: Any) -> bool:
 
 def codes_of(model: Any, rows: Array) -> Array:
     """Return the codes of rows, shape (n, k)."""
-    return flat(model.tokens(rows) if has_tokens(model) else model.transform(rows))
+    codes: Array = flatten(np.asarray(model.tokens(rows) if has_tokens(model) else model.transform(rows)))
+    return codes
 
 
 def doubles(rows: Array) -> NDArray[np.float64]:
     """Return rows in double precision, where models compute what machines have to agree on."""
     return rows.astype(np.float64, copy=False)
-
-
-def flat(values: ArrayLike) -> Array:
-    """Return one row of numbers for each row of what may have more dimensions."""
-    array = np.asarray(values)
-    return array.reshape(len(array), math.prod(array.shape[1:]))
 
 
 def _as_type(copies: Array, dtype: np.dtype[Any]) -> Array:

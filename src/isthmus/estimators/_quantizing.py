@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from isthmus.estimators._model import Model
+from isthmus.estimators._rows import flatten
 
 #: Share by which rounding with ``step="auto"`` may raise the squared error of the copies.
 AUTO_SHARE = 0.05
@@ -18,16 +21,6 @@ NUDGE = 0.1  # of a code's standard deviation
 HALVINGS = 14
 COARSEST = 2.0**12
 FINEST = 2.0**-24
-
-
-class Model(Protocol):
-    """A fitted model."""
-
-    def transform(self, X: Any, /) -> Any:
-        """Return codes."""
-
-    def inverse_transform(self, codes: Any, /) -> Any:
-        """Return copies."""
 
 
 def sensitivities(model: Model, codes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -112,5 +105,4 @@ def largest_where(holds: Callable[[float], bool], finest: float, coarsest: float
 
 
 def _copies(model: Model, codes: NDArray[np.float64]) -> NDArray[np.float64]:
-    copies = np.asarray(model.inverse_transform(codes), dtype=np.float64)
-    return copies.reshape(len(codes), -1)
+    return np.asarray(flatten(np.asarray(model.inverse_transform(codes), dtype=np.float64)))

@@ -23,7 +23,6 @@ from isthmus.estimators.boltzmann import RestrictedBoltzmannMachine
 
 Array = NDArray[Any]
 
-#: Rows that kernel PCA learns from: it compares all with all.
 KERNEL_ROWS = 2000
 RBM_EPOCHS = 10
 
@@ -64,12 +63,18 @@ class Kind:
         Whether it has a way back of its own; else a linear one is fitted, the best there is.
     needs : {"", "labels", "no negative values", "data in [0, 1]"}
         What it cannot do without.
+    most_rows : int, optional
+        Rows that it learns from at most, where it compares all with all.
+    may_be_wider : bool
+        Whether its codes may be wider than rows.
     """
 
     title: str
     build: Callable[[Task], Any]
     decodes: bool = True
     needs: str = ""
+    most_rows: int | None = None
+    may_be_wider: bool = False
 
     def suits(self, rows: Array, y: ArrayLike | None) -> bool:
         """Say whether rows, and labels if any, are as the baseline needs them."""
@@ -158,12 +163,12 @@ class Baseline(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.input_shape_ = shape_of_rows(X, rows.shape[1])
         if not kind.suits(rows, y):
             raise wrong_parameter(owner, "kind", f"one that does not need {kind.needs}", self.kind)
-        width = min(width, *rows.shape) if self.kind != "kmeans" else min(width, len(rows))
+        width = min(width, len(rows)) if kind.may_be_wider else min(width, *rows.shape)
         supervised = kind.needs == "labels"
         if supervised:
             width = min(width, len(np.unique(np.asarray(y))) - 1)
         model = kind.build(Task(width, seed, rows, self.input_shape_))
-        learnt = rows[:: max(1, -(-len(rows) // KERNEL_ROWS))] if self.kind == "kernel-pca" else rows
+        learnt = rows if kind.most_rows is None else rows[:: max(1, -(-len(rows) // kind.most_rows))]
         with warnings.catch_warnings():
             # A baseline that has not quite settled is still a baseline.
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -345,11 +350,11 @@ def _rbm(task: Task) -> Any:
 KINDS: Mapping[str, Kind] = {
     "pca": Kind("PCA", _pca),
     "incremental-pca": Kind("incremental PCA", _incremental_pca),
-    "kernel-pca": Kind("kernel PCA", _kernel_pca),
+    "kernel-pca": Kind("kernel PCA", _kernel_pca, most_rows=KERNEL_ROWS),
     "nmf": Kind("NMF", _nmf, needs="no negative values"),
     "lda": Kind("LDA", _lda, decodes=False, needs="labels"),
     "random-projection": Kind("random projection", _random_projection, decodes=False),
     "dct": Kind("DCT", _dct),
-    "kmeans": Kind("k-means", _kmeans),
+    "kmeans": Kind("k-means", _kmeans, may_be_wider=True),
     "rbm": Kind("RBM", _rbm, needs="data in [0, 1]"),
 }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +29,7 @@ from isthmus.codec import (
 )
 from isthmus.errors import CompressedDataError, DataError, InvalidTypeError
 from isthmus.estimators._base import BaseAutoencoder
-from isthmus.estimators._coding import Coding, codes_of, doubles, flat, has_tokens
+from isthmus.estimators._coding import Coding, codes_of, doubles, has_tokens
 from isthmus.estimators._fingerprint import fingerprint
 from isthmus.estimators._quantizing import auto_step, largest_where, quantized, sensitivities
 from isthmus.estimators._rows import flatten
@@ -115,6 +116,7 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     steps_: NDArray[np.float64]
     whole_: bool
     fingerprint_: str
+    _units: NDArray[np.float64]
 
     def __init__(
         self,
@@ -161,14 +163,34 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             self._refuse_steps()
             self.step_, self.steps_ = 1.0, np.ones(codes.shape[1])
             return self
-        units = 1 / sensitivities(self.model_, codes)
+        self._units = 1 / sensitivities(self.model_, codes)
         learnt = self._learnt_steps()
         if learnt is None:
-            self.step_ = self._common_step(rows, sample, codes, units)
-            self.steps_ = steps_of(exponents_of(self.step_ * units))
+            self._set_step(self._common_step(rows, sample, codes))
         else:
-            self.step_, self.steps_ = float((learnt / units).mean()), steps_of(exponents_of(learnt))
+            self.step_, self.steps_ = float((learnt / self._units).mean()), steps_of(exponents_of(learnt))
         return self
+
+    def with_step(self, step: float) -> Self:
+        """Return a fitted compressor of the same model that rounds its codes otherwise.
+
+        Parameters
+        ----------
+        step : float
+            How far apart two rounded codes are, in the unit of the data.
+
+        Raises
+        ------
+        InvalidParameterError
+            When the step is not a positive number, or codes are whole numbers already.
+        """
+        check_is_fitted(self)
+        check_number(step, parameter="step", owner=type(self).__name__, minimum=0, open_minimum=True)
+        other = copy.copy(self).set_params(step=step, target_bpp=None)
+        if self.whole_:
+            other._refuse_steps()
+        other._set_step(step)
+        return cast(Self, other)
 
     def compress(self, X: ArrayLike) -> bytes:
         """Return rows as bytes.
@@ -186,7 +208,7 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         rows, file = self._rows(X), io.BytesIO()
         size = block_rows(rows.shape[1:])
-        self.compress_to((rows[start : start + size] for start in range(0, len(rows), size)), file)
+        self._write((rows[start : start + size] for start in range(0, len(rows), size)), file)
         return file.getvalue()
 
     def decompress(self, content: bytes) -> Array:
@@ -227,19 +249,7 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             The number of rows.
         """
         check_is_fitted(self)
-        coding: Coding | None = None
-        total = 0
-        for block in blocks:
-            rows = self._rows(block)
-            if coding is None:
-                coding = self._coding(rows)
-                file.write(header_bytes(coding.header))
-            write_block(file, coding.encode(rows))
-            total += len(rows)
-        if coding is None:
-            raise DataError("There are no rows to compress.")
-        write_end(file, total)
-        return total
+        return self._write((self._rows(block) for block in blocks), file)
 
     def decompress_from(self, file: BinaryIO) -> Iterator[Array]:
         """Yield rows from a file, block by block.
@@ -276,13 +286,28 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         codes = np.asarray(self.model_.transform(self._rows(X)))
         if self.whole_:
             return codes
-        rounded = quantized(flat(codes), self.steps_) * self.steps_
+        rounded = quantized(flatten(codes), self.steps_) * self.steps_
         return rounded.astype(codes.dtype).reshape(codes.shape)
 
     def inverse_transform(self, X: ArrayLike) -> Array:
         """Return the copies that codes stand for."""
         check_is_fitted(self)
         return np.asarray(self.model_.inverse_transform(X))
+
+    def _write(self, blocks: Iterable[Array], file: BinaryIO) -> int:
+        """Write rows that have been checked, and return their number."""
+        coding: Coding | None = None
+        total = 0
+        for rows in blocks:
+            if coding is None:
+                coding = self._coding(rows)
+                file.write(header_bytes(coding.header))
+            write_block(file, coding.encode(rows))
+            total += len(rows)
+        if coding is None:
+            raise DataError("There are no rows to compress.")
+        write_end(file, total)
+        return total
 
     def _rows(self, X: ArrayLike, *, reset: bool = False) -> Array:
         """Return rows of real numbers in the machine's own byte order, in the shape they came in."""
@@ -339,32 +364,35 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _fitted(self, X: ArrayLike) -> Any:
         return self.model if _is_fitted(self.model) else clone(self.model).fit(X)
 
-    def _common_step(
-        self, rows: Array, sample: Array, codes: NDArray[np.float64], units: NDArray[np.float64]
-    ) -> float:
+    def _set_step(self, step: float) -> None:
+        """Take a step in the unit of the data, and for each code what it comes to."""
+        self.step_, self.steps_ = float(step), steps_of(exponents_of(step * self._units))
+
+    def _common_step(self, rows: Array, sample: Array, codes: NDArray[np.float64]) -> float:
         """Return the step in the unit of the data that the parameters ask for."""
         if not isinstance(self.step, str):
             return float(self.step)
-        fine = auto_step(self.model_, flat(doubles(sample)), codes, units)
+        fine = auto_step(self.model_, flatten(doubles(sample)), codes, self._units)
         if self.target_bpp is not None:
-            return self._step_for_rate(self.target_bpp, rows, fine, units)
+            return self._step_for_rate(self.target_bpp, rows, fine)
         if not self.lossless and self.max_error is None:
             return fine
-
         some = sample[:TRIED_ROWS]
 
         def size(step: float) -> int:
-            self.steps_ = steps_of(exponents_of(step * units))
+            self._set_step(step)
             return len(self._coding(some).encode(some).content)
 
         return float(min(fine * TRIED, key=size))
 
-    def _step_for_rate(self, target: float, rows: Array, fine: float, units: NDArray[np.float64]) -> float:
+    def _step_for_rate(self, target: float, rows: Array, fine: float) -> float:
         some = rows[: block_rows(rows.shape[1:])]
 
         def bits(step: float) -> float:
-            self.steps_ = steps_of(exponents_of(step * units))
-            return 8 * len(self.compress(some)) / some.size
+            self._set_step(step)
+            file = io.BytesIO()
+            self._write([some], file)
+            return 8 * file.tell() / some.size
 
         coarsest = fine * 2.0**12
         if bits(coarsest) > target:

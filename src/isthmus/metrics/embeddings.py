@@ -156,10 +156,8 @@ def neighbors_accuracy(
     if test_codes is None:
         found, truth = index.kneighbors(return_distance=False), known[numbers]
     else:
-        tested = table_of(test_codes, "test_codes", caller)
-        found, truth = index.kneighbors(tested, return_distance=False), np.asarray(test_labels)
-        if truth.shape != (len(tested),):
-            raise DataError(f"There are {len(tested)} test codes and labels of shape {truth.shape}.")
+        tested, truth = _tested(test_codes, test_labels, caller)
+        found = index.kneighbors(tested, return_distance=False)
     votes = np.zeros((len(found), len(known)))
     np.add.at(votes, (np.arange(len(found))[:, None], numbers[found]), 1)
     return float((known[votes.argmax(axis=1)] == truth).mean())
@@ -199,19 +197,23 @@ def linear_probe(codes: ArrayLike, labels: ArrayLike, test_codes: ArrayLike, tes
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    table, tested = (
-        table_of(codes, "codes", "linear_probe"),
-        table_of(test_codes, "test_codes", "linear_probe"),
-    )
-    known, truth = labels_for(labels, len(table), "linear_probe"), np.asarray(test_labels)
-    if truth.shape != (len(tested),):
-        raise DataError(f"There are {len(tested)} test codes and labels of shape {truth.shape}.")
+    table = table_of(codes, "codes", "linear_probe")
+    known = labels_for(labels, len(table), "linear_probe")
+    tested, truth = _tested(test_codes, test_labels, "linear_probe")
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=PROBE_ITERATIONS))
     with warnings.catch_warnings():
         # On separable classes the weights grow without end, and what they say no longer changes.
         warnings.simplefilter("ignore", ConvergenceWarning)
         probe.fit(table, known)
     return float(probe.score(tested, truth))
+
+
+def _tested(codes: ArrayLike, labels: ArrayLike | None, caller: str) -> tuple[Vector, NDArray[Any]]:
+    """Return codes to be judged on and their labels, of which some may be of classes never seen."""
+    table, known = table_of(codes, "test_codes", caller), np.asarray(labels)
+    if known.shape != (len(table),):
+        raise DataError(f"There are {len(table)} test codes and labels of shape {known.shape}.")
+    return table, known
 
 
 def silhouette(
