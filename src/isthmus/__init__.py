@@ -30,11 +30,13 @@ if TYPE_CHECKING:
         find_learning_rate,
         load,
     )
+    from isthmus.training import Checkpoint
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
     "Autoencoder",
+    "Checkpoint",
     "Compressor",
     "ContractiveAutoencoder",
     "ConvolutionalAutoencoder",
@@ -56,6 +58,7 @@ __all__ = [
 
 # The public names and where they live; loaded on first use, so that `import isthmus` costs nothing.
 _HOMES = dict.fromkeys((name for name in __all__ if not name.startswith("_")), "isthmus.estimators")
+_HOMES["Checkpoint"] = "isthmus.training"
 
 
 def __getattr__(name: str) -> Any:

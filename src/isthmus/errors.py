@@ -6,6 +6,7 @@ written for scikit-learn keeps working::
     IsthmusError
      ├── InvalidParameterError   (ValueError)  a constructor parameter or an argument
      │    └── InvalidTypeError   (TypeError)   the same, of a wrong type
+     ├── CheckpointError         (ValueError)  a checkpoint of another fit, damaged, or in use
      ├── DataError               (ValueError)  rows that cannot be used, a data file that cannot be read
      ├── ModelFileError          (ValueError)  a saved model that is not one, or is damaged
      ├── CompressedDataError     (ValueError)  compressed data that are damaged, or not for this model
@@ -17,18 +18,22 @@ written for scikit-learn keeps working::
     IsthmusWarning               (UserWarning)
      ├── CollapseWarning         the code of a variational autoencoder carries hardly anything
      ├── DeadCodeWarning         code units that carry nothing
+     ├── DivergenceWarning       training went back to where its loss was finite, and on with a smaller rate
+     ├── ReproducibilityWarning  a fit goes on where its results may differ in their last digits
      ├── DeviceMemoryWarning     the rows do not fit into the device's memory; training is slower
      ├── NoImprovementWarning    training ended above the loss that it started from
      └── TrainingInterruptedWarning   Ctrl-C during fit; the weights so far are kept
 """
 
 __all__ = [
+    "CheckpointError",
     "CollapseWarning",
     "CompressedDataError",
     "DataError",
     "DeadCodeWarning",
     "DeviceMemoryWarning",
     "DivergenceError",
+    "DivergenceWarning",
     "DownloadError",
     "InvalidParameterError",
     "InvalidTypeError",
@@ -38,6 +43,7 @@ __all__ = [
     "ModelFileError",
     "NoImprovementWarning",
     "OutputExistsError",
+    "ReproducibilityWarning",
     "TrainingInterruptedWarning",
 ]
 
@@ -52,6 +58,10 @@ class InvalidParameterError(IsthmusError, ValueError):
 
 class InvalidTypeError(InvalidParameterError, TypeError):
     """A parameter has a value of the wrong type."""
+
+
+class CheckpointError(IsthmusError, ValueError):
+    """A checkpoint is of another fit, is damaged, or is in use."""
 
 
 class DataError(IsthmusError, ValueError):
@@ -98,8 +108,16 @@ class DeviceMemoryWarning(IsthmusWarning):
     """The training rows did not fit into the device's memory and are sent there batch by batch."""
 
 
+class DivergenceWarning(IsthmusWarning):
+    """A training diverged, went back to where it was finite, and goes on with a smaller learning rate."""
+
+
 class NoImprovementWarning(IsthmusWarning):
     """Training ended above the loss that it started from, and what it started from was kept."""
+
+
+class ReproducibilityWarning(IsthmusWarning):
+    """A fit goes on elsewhere than it began, so that its result may differ in the last digits."""
 
 
 class TrainingInterruptedWarning(IsthmusWarning):

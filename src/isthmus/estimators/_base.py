@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -16,11 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from isthmus._checks import check_flag
 from isthmus._device import choose_device
-from isthmus.errors import (
-    DeadCodeWarning,
-    InvalidTypeError,
-    TrainingInterruptedWarning,
-)
+from isthmus.errors import InvalidTypeError
 from isthmus.estimators import _saving
 from isthmus.estimators._assembly import Assembly, Decoder, Encoder
 from isthmus.estimators._building import (
@@ -42,6 +37,7 @@ from isthmus.estimators._inference import (
 )
 from isthmus.estimators._initializing import initialize, kept_at_least
 from isthmus.estimators._parameters import PartsMixin
+from isthmus.estimators._resuming import identify, opened, seed_for
 from isthmus.estimators._rows import Rows, check_codes, check_rows, shape_of_rows
 from isthmus.estimators._scaling import Scaling, learn_scaling
 from isthmus.estimators._settings import (
@@ -53,7 +49,16 @@ from isthmus.estimators._settings import (
 )
 from isthmus.estimators._stacking import Stack
 from isthmus.estimators._trainer import Trainer
-from isthmus.training import Constant, EarlyStopping, History, ProgressBar, StoredRows
+from isthmus.estimators._warnings import warn_of_dead_codes, warn_of_interruption
+from isthmus.training import (
+    Checkpoint,
+    Constant,
+    EarlyStopping,
+    History,
+    OpenCheckpoint,
+    ProgressBar,
+    StoredRows,
+)
 
 #: ``partial_fit`` has no end to anneal towards, so it goes at a share of the peak rate throughout.
 PARTIAL_FIT_RATE = 0.1
@@ -138,7 +143,14 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: ArrayLike, y: Any = None, *, validation_data: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: Any = None,
+        *,
+        validation_data: ArrayLike | None = None,
+        checkpoint: str | Path | Checkpoint | None = None,
+    ) -> Self:
         """Learn to encode and decode the rows of ``X``.
 
         Parameters
@@ -150,6 +162,9 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         validation_data : array-like, optional
             Rows like those of ``X`` on which the loss is computed after each epoch. With ``patience``
             set, the weights of the epoch with the smallest such loss are kept.
+        checkpoint : str, Path or Checkpoint, optional
+            A folder in which the training is saved as it goes, and from which it goes on when the same fit
+            is asked for again; see :class:`isthmus.Checkpoint`.
 
         Returns
         -------
@@ -159,30 +174,35 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         Raises
         ------
         ValueError
-            When a parameter or the data cannot be used; the message says what to do.
+            When a parameter, the data or the checkpoint cannot be used; the message says what to do.
+        FloatingPointError
+            When the loss is not finite, with a hundredth of the learning rate either.
         """
         owner = type(self).__name__
-        with self._all_or_nothing():
+        with opened(checkpoint) as there, self._all_or_nothing():
             given = self._arranged(X, reset=True)
             X = self._checked(given, reset=True, min_rows=2)
             self.input_shape_ = shape_of_rows(given, X.shape[1])
-            seed = seed_of(self.random_state)
+            seed = seed_for(self.random_state, there)
             X, held_out = self._split(X, validation_data, seed)
             stored = self._set_up(X, given, seed)
             validation = None if held_out is None else self._stored(held_out, "validation_data")
-            history = self._train(stored, validation, seed)
+            identify(
+                there,
+                owner=owner,
+                settings=self.settings_,
+                seed=seed,
+                rows={"X": stored, "validation_data": validation},
+                device=self._assembly.device,
+            )
+            self._initialize(stored, seed, there)
+            history = self._train(stored, validation, seed, there)
         self.history_ = history.rows
         self.n_epochs_ = int(history.rows[-1]["epoch"])
         self.best_epoch_ = history.best_epoch
         self._describe_codes(stored)
         if history.interrupted:
-            kept = f"weights of epoch {history.best_epoch}" if history.best_epoch else "weights so far"
-            warnings.warn(
-                f"Training of {owner} was interrupted in epoch {self.n_epochs_ + 1} of "
-                f"{self.settings_.epochs}; the {kept} were kept.",
-                TrainingInterruptedWarning,
-                stacklevel=2,
-            )
+            warn_of_interruption(history, owner, self.settings_.epochs, there)
         return self
 
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
@@ -209,7 +229,9 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         if first:
             self.input_shape_ = shape_of_rows(given, X.shape[1])
             self.history_, self.n_epochs_, self.best_epoch_ = [], 0, None
-            stored = self._set_up(X, given, seed_of(self.random_state))
+            seed = seed_of(self.random_state)
+            stored = self._set_up(X, given, seed)
+            self._initialize(stored, seed)
         else:
             stored = self._stored(X, "X")
         if not hasattr(self, "_trainer"):
@@ -413,8 +435,13 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         self._seed = seed
         self.__dict__.pop("_trainer", None)
         self._refuse_outside(low, high, "X")
-        self.pretraining_history_ = initialize(assembly, settings, self.input_shape_, stored, seed)
         return stored
+
+    def _initialize(self, stored: StoredRows, seed: int, checkpoint: OpenCheckpoint | None = None) -> None:
+        """Set the weights to what training starts from."""
+        self.pretraining_history_ = initialize(
+            self._assembly, self.settings_, self.input_shape_, stored, seed, checkpoint
+        )
 
     def _start_bottleneck(self, stored: StoredRows) -> None:
         """Let the bottleneck see the features that it starts from."""
@@ -433,7 +460,13 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         self.encoder_ = Encoder(scaling, assembly.network.encoder, assembly.bottleneck).eval()
         self.decoder_ = Decoder(assembly.network.decoder, settings.loss, scaling).eval()
 
-    def _train(self, rows: StoredRows, validation: StoredRows | None, seed: int) -> History:
+    def _train(
+        self,
+        rows: StoredRows,
+        validation: StoredRows | None,
+        seed: int,
+        checkpoint: OpenCheckpoint | None,
+    ) -> History:
         settings = self.settings_
         callbacks = check_callbacks(self.callbacks, type(self).__name__)
         if validation is not None and settings.patience is not None:
@@ -452,6 +485,7 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
                 validation=validation,
                 callbacks=callbacks,
                 model=self,
+                checkpoint=checkpoint,
             )
         self.engine_ = trainer.engine
         return history
@@ -466,17 +500,8 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         self.loss_ = self.history_[(self.best_epoch_ or 0) - 1]["loss"]
         codes = sampled_codes(self._assembly, stored)
         self.code_usage_ = code_usage(codes)
-        dead = np.flatnonzero(self.code_usage_ == 0)
-        if warn and len(dead):
-            warnings.warn(
-                f"{len(dead)} of {len(self.code_usage_)} code units of {type(self).__name__} are dead: they have "
-                f"the same value for every training row (units {', '.join(map(str, dead[:8]))}"
-                f"{', ...' if len(dead) > 8 else ''}). Try code_activation='identity' or 'leaky_relu', a smaller "
-                "learning_rate or penalty, or fewer components.",
-                DeadCodeWarning,
-                stacklevel=3,
-            )
         if warn:
+            warn_of_dead_codes(self.code_usage_, type(self).__name__, stacklevel=3)
             self._warn_of_codes(codes)
 
     def _warn_of_codes(self, codes: NDArray[Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from isthmus.estimators._settings import Settings, units_of
 from isthmus.networks import BoltzmannMachine, DenseNetwork
 from isthmus.networks.backpropagation import Place
 from isthmus.objectives import Penalty
-from isthmus.training import Batch, Chains, FlatParameters
+from isthmus.training import Batch, Chains, FlatParameters, Stateful
 
 #: Share of a batch in the running means of a centred machine.
 PACE = 0.05
@@ -158,6 +159,19 @@ class LikelihoodGradient:
         if self.penalty is not None:
             terms |= self._penalise(self.penalty, batch.keys, rows, terms["loss"])
         return terms
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was gathered on the way, and where the chains are."""
+        chains = self.chains.state_dict() if isinstance(self.chains, Stateful) else {}
+        return {"offsets": self.offsets, "direction": self.direction, "chains": chains}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take it on."""
+        offsets = state["offsets"]
+        self.offsets = None if offsets is None else (offsets[0], offsets[1])
+        self.direction = state["direction"]
+        if isinstance(self.chains, Stateful):
+            self.chains.load_state_dict(state["chains"])
 
     def _tame(self) -> None:
         """Keep the largest singular value of the weights, found by power iteration, within bounds."""

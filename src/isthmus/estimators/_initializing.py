@@ -15,7 +15,16 @@ from isthmus.estimators._principal import start_from_components
 from isthmus.estimators._settings import Settings
 from isthmus.estimators._stacking import Scheme, Stack
 from isthmus.networks import DenseNetwork
-from isthmus.training import SGD, OneCycle, PrincipalComponents, Random, Stacked, StackedMachines, StoredRows
+from isthmus.training import (
+    SGD,
+    OneCycle,
+    OpenCheckpoint,
+    PrincipalComponents,
+    Random,
+    Stacked,
+    StackedMachines,
+    StoredRows,
+)
 
 #: Share of the loss by which training must end above its start for that to be worth a word: a linear network
 #: cannot end below it.
@@ -23,7 +32,12 @@ NOTICEABLE = 0.01
 
 
 def initialize(
-    assembly: Assembly, settings: Settings, input_shape: tuple[int, ...], rows: StoredRows, seed: int
+    assembly: Assembly,
+    settings: Settings,
+    input_shape: tuple[int, ...],
+    rows: StoredRows,
+    seed: int,
+    checkpoint: OpenCheckpoint | None = None,
 ) -> list[dict[str, float]]:
     """Set the weights to what training is to start from.
 
@@ -39,6 +53,8 @@ def initialize(
         The scaled training rows.
     seed : int
         Of what is drawn on the way.
+    checkpoint : OpenCheckpoint, optional
+        Where the training of each layer is saved.
 
     Returns
     -------
@@ -59,7 +75,7 @@ def initialize(
         weaken(network)
         scheme, schedule = Scheme(SGD(), sampler=kind.chains()), OneCycle()
     stack = Stack(assembly, settings, input_shape, scheme)
-    history = stack.train(rows, seed=seed, schedule=schedule, epochs=kind.epochs)
+    history = stack.train(rows, seed=seed, schedule=schedule, epochs=kind.epochs, checkpoint=checkpoint)
     if history.interrupted:
         raise KeyboardInterrupt
     return history.rows

@@ -159,6 +159,10 @@ class _Trial(Callback):
         self._mean = self._weight = 0.0
         self._first, self._best = math.inf, math.inf
 
+    def on_training_start(self, state: TrainingState) -> None:
+        """Have the end of the trial be the end."""
+        state.retries = 0
+
     def on_step_end(self, state: TrainingState) -> None:
         """Read the loss, which has the device wait; the steps are few."""
         loss = float(state.terms["loss"])

@@ -20,7 +20,17 @@ from isthmus.estimators._trainer import Trainer
 from isthmus.networks import DenseNetwork, activation
 from isthmus.networks.layers import TiedLinear
 from isthmus.objectives import BinaryCrossEntropy, SquaredError
-from isthmus.training import Callback, History, Model, Optimizer, Random, Sampler, Schedule, StoredRows
+from isthmus.training import (
+    Callback,
+    History,
+    Model,
+    OpenCheckpoint,
+    Optimizer,
+    Random,
+    Sampler,
+    Schedule,
+    StoredRows,
+)
 
 #: Activations whose values a linear layer makes well enough without the activation behind it.
 _LINEAR = ("identity", "relu", "leaky_relu")
@@ -114,6 +124,7 @@ class Stack:
         callbacks: Sequence[Callback] = (),
         model: Model | None = None,
         anneal: bool = True,
+        checkpoint: OpenCheckpoint | None = None,
     ) -> History:
         """Train all layers, from the first to the last; the parameters are those of a trainer.
 
@@ -141,6 +152,7 @@ class Stack:
                 callbacks=callbacks,
                 model=model,
                 anneal=anneal,
+                checkpoint=checkpoint,
             )
             layer.assembly.eval()
             layer.hand_over()

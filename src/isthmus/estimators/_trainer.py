@@ -38,6 +38,7 @@ from isthmus.training import (
     History,
     Model,
     Objective,
+    OpenCheckpoint,
     ResidentBatches,
     Schedule,
     StoredRows,
@@ -100,10 +101,12 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         model: Model | None = None,
         anneal: bool = True,
+        checkpoint: OpenCheckpoint | None = None,
     ) -> History:
         """Train for some epochs on scaled rows in the host's memory; the parameters are as in `fit`.
 
-        With ``anneal``, what is faded in over a training is; otherwise it is there from the start.
+        With ``anneal``, what is faded in over a training is; otherwise it is there from the start. The
+        training is the next stage of the ``checkpoint``.
         """
         workspace = Workspace(self.kernels)
         objective = self._objective(rows, workspace)
@@ -133,6 +136,7 @@ class Trainer:
                 gradient_clipping=self.settings.gradient_clipping,
                 callbacks=callbacks,
                 model=model,
+                checkpoint=None if checkpoint is None else checkpoint.next_stage(),
             )
 
     def _objective(self, rows: StoredRows, workspace: Workspace) -> Objective:
@@ -208,8 +212,8 @@ class _Progress(Callback):
         self.bottleneck = assembly.bottleneck
 
     def on_training_start(self, state: TrainingState) -> None:
-        """Begin."""
-        self.bottleneck.set_progress(0.0)
+        """Begin, or go on from where the training was left."""
+        self.on_step_end(state)
 
     def on_step_end(self, state: TrainingState) -> None:
         """Move on."""

@@ -11,6 +11,7 @@ from isthmus.training.chains import (
     PersistentContrastiveDivergence,
     Sampler,
 )
+from isthmus.training.checkpoint import Checkpoint, OpenCheckpoint, Stage, Stateful
 from isthmus.training.gradients import Autograd, Gradient, Objective
 from isthmus.training.loop import fit
 from isthmus.training.optimizers import (
@@ -53,6 +54,7 @@ __all__ = [
     "Callback",
     "CapturedStep",
     "Chains",
+    "Checkpoint",
     "Constant",
     "ContrastiveDivergence",
     "Cosine",
@@ -66,6 +68,7 @@ __all__ = [
     "Model",
     "Objective",
     "OneCycle",
+    "OpenCheckpoint",
     "Optimizer",
     "ParallelTempering",
     "PersistentContrastiveDivergence",
@@ -80,6 +83,8 @@ __all__ = [
     "Schedule",
     "Stacked",
     "StackedMachines",
+    "Stage",
+    "Stateful",
     "Stepper",
     "StoredRows",
     "StreamedBatches",

@@ -36,6 +36,18 @@ class SweepingAdam:
         self.means = [torch.zeros_like(parameter.data) for parameter in self.param_groups[0]["params"]]
         self.squares = [torch.zeros_like(mean) for mean in self.means]
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the steps taken and the running means."""
+        return {"state": {"taken": self.taken, "means": self.means, "squares": self.squares}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take them on."""
+        saved = state["state"]
+        self.taken = int(saved["taken"])
+        for own, there in ((self.means, saved["means"]), (self.squares, saved["squares"])):
+            for place, value in zip(own, there, strict=True):
+                place.copy_(value)
+
     def step(self) -> None:
         """Move the parameters that have a gradient."""
         self.taken += 1

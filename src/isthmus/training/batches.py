@@ -44,8 +44,8 @@ class Batches(Protocol):
         """Steps in an epoch."""
         ...
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """Yield the batches of epoch ``number``; a batch may be overwritten by the next one."""
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of epoch ``number`` from ``start`` on; one may be overwritten by the next."""
         ...
 
 
@@ -141,18 +141,18 @@ class ResidentBatches:
         """Steps in an epoch."""
         return math.ceil(len(self.rows) / self.batch_size)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """Yield the batches of epoch ``number``."""
-        values = self.rows.values
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of epoch ``number``, without the first ``start`` of them."""
+        values, done = self.rows.values, start * self.batch_size
         if self.seed is None:
             # Always the same numbers, so that one epoch's validation can be held against another's.
-            numbers = torch.arange(len(values), device=values.device)
+            numbers = torch.arange(done, len(values), device=values.device)
             keys = torch.split(row_keys(0, 0, numbers), self.batch_size)
-            blocks = self.rows.blocks(self.batch_size)
+            blocks = StoredRows(values[done:], self.rows.unit).blocks(self.batch_size)
             for block, chosen, own in zip(blocks, torch.split(numbers, self.batch_size), keys, strict=True):
                 yield Batch(block, own, self._targets_of(chosen))
             return
-        order = self._order(number, self.seed)
+        order = self._order(number, self.seed)[done:]
         keys = torch.split(row_keys(self.seed, number, order), self.batch_size)
         # One buffer for all batches: a fresh allocation a step costs more than the gather itself.
         shape = (self.batch_size, *values.shape[1:])
@@ -198,8 +198,8 @@ class StreamedBatches:
         """Steps in an epoch."""
         return self.batches.n_steps
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """Yield the batches of epoch ``number``."""
-        for batch in self.batches.epoch(number):
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of epoch ``number``, without the first ``start`` of them."""
+        for batch in self.batches.epoch(number, start):
             targets = None if batch.targets is None else batch.targets.to(self.device)
             yield Batch(batch.rows.to(self.device), batch.keys.to(self.device), targets)

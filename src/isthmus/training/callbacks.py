@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -30,6 +30,16 @@ class Callback:
 
     def on_training_end(self, state: TrainingState) -> None:
         """Act after the last step, also after an error or Ctrl-C."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a training that goes on from here has to know: numbers, texts, tensors, lists of them.
+
+        Override it, and `load_state_dict`, where the callback remembers something from epoch to epoch.
+        """
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take it on; called after `on_training_start`, and where a training that diverged goes back."""
 
 
 class EarlyStopping(Callback):
@@ -59,6 +69,16 @@ class EarlyStopping(Callback):
             self._weights = {name: value.clone() for name, value in state.network.state_dict().items()}
         elif state.epoch - self._best_epoch >= self.patience:
             state.stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best epoch, its loss and its weights."""
+        best = None if self._best == math.inf else self._best
+        return {"best": best, "best_epoch": self._best_epoch, "weights": dict(self._weights)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take them on."""
+        self._best = math.inf if state["best"] is None else float(state["best"])
+        self._best_epoch, self._weights = int(state["best_epoch"]), dict(state["weights"])
 
     def on_training_end(self, state: TrainingState) -> None:
         """Put the best weights back."""

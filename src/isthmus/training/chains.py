@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -118,6 +118,14 @@ class _Persistent:
         self.sampler, self.seed, self.number = sampler, seed, 0
         self.states: Tensor | None = None
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"number": self.number, "states": self.states}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.number, self.states = int(state["number"]), state["states"]
+        if self.states is not None:
+            self.keys = _chain_keys(self.states, self.seed)
+
     def __call__(self, machine: BoltzmannMachine, batch: Batch, hidden: Tensor) -> Tensor:
         if self.states is None:
             self.states = _repeated(batch.rows, self.sampler.n_chains or len(batch))
@@ -167,11 +175,21 @@ class _Tempered:
     def __init__(self, sampler: ParallelTempering, seed: int) -> None:
         self.sampler, self.seed, self.number = sampler, seed, 0
         self.states: Tensor | None = None
+        self.mean: Tensor | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"number": self.number, "states": self.states, "mean": self.mean}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.number, self.states, self.mean = int(state["number"]), state["states"], state["mean"]
+        if self.states is not None:
+            self._lay_out(self.states)
 
     def __call__(self, machine: BoltzmannMachine, batch: Batch, hidden: Tensor) -> Tensor:
         if self.states is None:
             self._begin(batch.rows)
         assert self.states is not None
+        assert self.mean is not None
         machine = replace(machine, base_bias=machine.visible.input_for(self.mean))
         tempered = machine.at(self.temperatures)
         for _ in range(self.sampler.n_steps):
@@ -181,12 +199,16 @@ class _Tempered:
         return self.states[-self.n_chains :]
 
     def _begin(self, rows: Tensor) -> None:
-        self.n_chains = self.sampler.n_chains or len(rows)
-        n_temperatures = self.sampler.n_temperatures
-        self.states = _repeated(rows, self.n_chains).repeat(n_temperatures, 1)
-        self.keys = _chain_keys(self.states, self.seed)
+        n_chains = self.sampler.n_chains or len(rows)
+        self.states = _repeated(rows, n_chains).repeat(self.sampler.n_temperatures, 1)
         self.mean = rows.mean(0)
-        ladder = torch.linspace(0, 1, n_temperatures, dtype=rows.dtype, device=rows.device)
+        self._lay_out(self.states)
+
+    def _lay_out(self, states: Tensor) -> None:
+        n_temperatures = self.sampler.n_temperatures
+        self.n_chains = len(states) // n_temperatures
+        self.keys = _chain_keys(states, self.seed)
+        ladder = torch.linspace(0, 1, n_temperatures, dtype=states.dtype, device=states.device)
         self.temperatures = ladder.repeat_interleave(self.n_chains)[:, None]
 
     def exchanged(self, machine: BoltzmannMachine, states: Tensor) -> Tensor:

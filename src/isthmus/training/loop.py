@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from isthmus.errors import DivergenceError
-from isthmus.training.batches import Batch, Batches
+from isthmus.errors import CheckpointError, DivergenceError, DivergenceWarning
+from isthmus.training._signals import PostponedSignals
+from isthmus.training.batches import Batches
 from isthmus.training.callbacks import Callback
 from isthmus.training.capture import CapturedStep, Recorder
+from isthmus.training.checkpoint import Stage
+from isthmus.training.divergence import find_fault, what_is_lost
 from isthmus.training.gradients import Autograd, Gradient, Objective
 from isthmus.training.optimizers import Stepper
+from isthmus.training.run import Progress, Run, load_network
 from isthmus.training.schedules import Schedule
-from isthmus.training.state import History, Model, TrainingState
+from isthmus.training.state import History, Model
+
+#: What is left of the learning rate after a divergence.
+REDUCTION = 0.1
+
+#: Steps from one state that is remembered to the next; epochs may be shorter than what that takes.
+REMEMBERED_STEPS = 64
 
 
 def fit(
@@ -33,8 +43,12 @@ def fit(
     gradient_clipping: float | None = None,
     callbacks: Sequence[Callback] = (),
     model: Model | None = None,
+    checkpoint: Stage | None = None,
 ) -> History:
     """Train ``network`` in place.
+
+    From time to time the state is remembered. A training whose loss or weights are no longer finite goes back
+    to it, and on with a tenth of the learning rate; a few times, after which it is an error.
 
     Parameters
     ----------
@@ -63,6 +77,9 @@ def fit(
         Called at the start, after each step and epoch, and at the end.
     model : Model, optional
         What callbacks may ask for codes and copies: the estimator that is being fitted.
+    checkpoint : Stage, optional
+        Where the training is saved as it goes, and gone on from. Ctrl-C and a request to end then wait
+        until a step is done and saved.
 
     Returns
     -------
@@ -71,154 +88,191 @@ def fit(
     Raises
     ------
     DivergenceError
-        When the loss of an epoch is not finite.
+        When loss or weights are not finite with a smaller learning rate either; the weights are those of the
+        last good epoch then.
+    CheckpointError
+        When the checkpoint does not fit, or cannot be written.
     KeyboardInterrupt
         On Ctrl-C within the first epoch. Later, Ctrl-C ends the training and ``history`` says so.
+
+    Warns
+    -----
+    DivergenceWarning
+        When the training goes back.
     """
-    gradient = gradient or Autograd(network, objective)
-    run = _Run(
-        network, objective, gradient, batches, optimizer, schedule, epochs, gradient_clipping, callbacks
+    run = Run(
+        network,
+        objective,
+        gradient or Autograd(network, objective),
+        batches,
+        optimizer=optimizer,
+        schedule=schedule,
+        epochs=epochs,
+        gradient_clipping=gradient_clipping,
+        callbacks=callbacks,
     )
     run.state.model = model
     if recorder is not None:
         run.take_step = CapturedStep(run.step, recorder)
-    state = run.state
-    network.train()
+    safety = _Safety(run, checkpoint)
+    if safety.finished():
+        return run.state.history
+    with ExitStack() as postponed:
+        if checkpoint is not None:
+            safety.signals = postponed.enter_context(PostponedSignals())
+        _train(run, validation, safety)
+        if checkpoint is not None and not run.state.history.interrupted:
+            safety.finish()
+    return run.state.history
+
+
+def _train(run: Run, validation: Batches | None, safety: _Safety) -> None:
+    """Train from where the run is to its end."""
+    state, callbacks = run.state, run.callbacks
+    run.network.train()
     try:
         for callback in callbacks:
             callback.on_training_start(state)
-        while state.epoch < epochs and not state.stop:
-            row = run.train_epoch()
+        safety.begin()
+        while state.epoch < state.epochs and not state.stop:
+            row = run.train_epoch(safety.between_steps)
             if validation is not None:
                 row |= run.validate(validation)
-            run.check_finite(row)
+            lost = what_is_lost(run, row)
+            if lost is not None:
+                safety.go_back(lost)
+                continue
             state.history.rows.append(row)
             for callback in callbacks:
                 callback.on_epoch_end(state)
+            safety.after_epoch()
     except KeyboardInterrupt:
         if not state.history.rows:
             raise
         state.history.interrupted = True
     finally:
         run.set_rate(1.0)
-        network.eval()
+        run.network.eval()
         for callback in callbacks:
             callback.on_training_end(state)
-    return state.history
 
 
-class _Run:
-    """One training: what `fit` was given, and how far it has come."""
+class _Safety:
+    """What a training falls back on: its last good state in memory, and its checkpoint on the disk.
 
-    def __init__(
-        self,
-        network: nn.Module,
-        objective: Objective,
-        gradient: Gradient,
-        batches: Batches,
-        optimizer: Stepper,
-        schedule: Schedule,
-        epochs: int,
-        gradient_clipping: float | None,
-        callbacks: Sequence[Callback],
-    ) -> None:
-        self.network = network
-        self.objective = objective
-        self.gradient = gradient
-        self.batches = batches
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.gradient_clipping = gradient_clipping
-        self.callbacks = callbacks
-        self.peaks = [float(group["lr"]) for group in optimizer.param_groups]
-        self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        self.state = TrainingState(network, History(), epochs, batches.n_steps)
-        self.take_step: Callable[[Batch], Mapping[str, Tensor]] = self.step
+    Parameters
+    ----------
+    run : Run
+        The training.
+    stage : Stage or None
+        Its checkpoint.
+    """
 
-    def train_epoch(self) -> dict[str, float]:
-        """Make one pass and return its row of the history; nothing in here waits for the device."""
-        start, state = time.perf_counter(), self.state
-        means, losses, total = _Means(), state.history.monitored, state.epochs * state.n_steps
-        factor = 1.0
-        for batch in self.batches.epoch(state.epoch):
-            factor = self.schedule.factor(state.step / total, losses)
-            self.set_rate(factor)
-            state.terms = self.take_step(batch)
-            means.add(state.terms, len(batch))
-            state.step += 1
-            for callback in self.callbacks:
-                callback.on_step_end(state)
-        state.epoch += 1
-        row = {"epoch": state.epoch, **means.result()}
-        return row | {"learning_rate": self.peaks[0] * factor, "seconds": time.perf_counter() - start}
+    def __init__(self, run: Run, stage: Stage | None) -> None:
+        self.run, self.stage = run, stage
+        self.signals: PostponedSignals | None = None
+        self.saved = None if stage is None else stage.saved()
+        self.good: dict[str, Any] = {}
+        if self.saved is not None and "now" in self.saved:
+            with self._worded():
+                run.load_state_dict(self.saved["now"])
 
-    def step(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Take one step down the gradient and return the terms before it."""
-        terms = self.gradient(batch)
-        if self.gradient_clipping is not None:
-            nn.utils.clip_grad_norm_(self.parameters, self.gradient_clipping)
-        self.optimizer.step()
-        return terms
+    def finished(self) -> bool:
+        """Return whether the checkpoint is of a training that is done, whose result is then taken."""
+        if self.saved is None or "network" not in self.saved:
+            return False
+        with self._worded():
+            load_network(self.run.network, self.saved["network"])
+            self.run.state.history.rows = [dict(row) for row in self.saved["history"]]
+            self.run.state.history.best_epoch = self.saved["best_epoch"]
+        self.run.network.eval()
+        return True
 
-    def set_rate(self, factor: float) -> None:
-        """Scale the learning rates."""
-        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(peak * factor)  # a recorded step reads it from its place
-            else:
-                group["lr"] = peak * factor
+    def begin(self) -> None:
+        """Go on from the checkpoint, if there is one."""
+        if self.saved is not None:
+            with self._worded():
+                self.run.load_callbacks(self.saved["now"])
+        self.good = self.run.state_dict()
+        if self.saved is not None:
+            self.good, self.saved = self.saved["good"] or self.good, None
 
-    @torch.no_grad()
-    def validate(self, validation: Batches) -> dict[str, float]:
-        """Return the terms of the objective on the validation rows."""
-        self.network.eval()
-        means = _Means()
-        for batch in validation.epoch(0):
-            means.add(self.objective(self.network, batch), len(batch))
-        self.network.train()
-        return {f"validation_{name}": value for name, value in means.result().items()}
-
-    def check_finite(self, row: Mapping[str, float]) -> None:
-        """Raise if the epoch's numbers are not finite."""
-        for name, value in row.items():
-            if not math.isfinite(value):
-                raise DivergenceError(
-                    f"Training diverged: {name!r} is {value} after epoch {row['epoch']} with a peak "
-                    f"learning_rate of {self.peaks[0]:g}. Try a smaller learning_rate, or gradient_clipping=1.0."
-                )
-
-
-class _Means:
-    """Means of named terms over rows, gathered on the device and read once."""
-
-    #: Values that are kept before they are added up, so that an epoch of millions of steps stays small.
-    KEPT = 1024
-
-    def __init__(self) -> None:
-        self.values: dict[str, list[Tensor]] = {}
-        self.weights: list[int] = []
-        self.sums: dict[str, Tensor] = {}
-        self.n_rows = 0
-
-    def add(self, terms: Mapping[str, Tensor], n_rows: int) -> None:
-        for name, value in terms.items():
-            self.values.setdefault(name, []).append(value)
-        self.weights.append(n_rows)
-        if len(self.weights) == self.KEPT:
-            self._add_up()
-
-    def result(self) -> dict[str, float]:
-        self._add_up()
-        values = torch.stack(list(self.sums.values())).tolist()
-        return {name: value / self.n_rows for name, value in zip(self.sums, values, strict=True)}
-
-    def _add_up(self) -> None:
-        if not self.weights:
+    def between_steps(self) -> None:
+        """Save if it is time to, or if the process is asked to end; then let it."""
+        if self.stage is None or self.signals is None:
             return
-        for name, values in self.values.items():
-            # Double, because a mean over millions of rows would lose digits in single precision.
-            stacked = torch.stack(values).double()
-            weights = torch.tensor(self.weights, dtype=torch.float64, device=stacked.device)
-            self.sums[name] = self.sums.get(name, 0.0) + torch.dot(stacked, weights)
-        self.n_rows += sum(self.weights)
-        self.values, self.weights = {}, []
+        received = self.signals.received is not None
+        if received or self.stage.is_due():
+            self._save()
+        if received:
+            self.signals.deliver()
+
+    def after_epoch(self) -> None:
+        """Remember the state, and save it if it is time to."""
+        state = self.run.state
+        self.run.progress = Progress()
+        # Counted in steps, for what a training goes back to must not depend on the time that it takes.
+        if state.step - self.good["step"] >= REMEMBERED_STEPS:
+            self.good = self.run.state_dict()
+        if self.stage is not None and self.stage.is_due(state.epoch):
+            self._save()
+
+    def finish(self) -> None:
+        """Save the result in the place of the state."""
+        assert self.stage is not None
+        result = self.run.state_dict()
+        best = self.run.state.history.best_epoch
+        self.stage.save({"network": result["network"], "history": result["history"], "best_epoch": best})
+
+    def go_back(self, what: str) -> None:
+        """Take the last good state, with a smaller rate; or give up, and leave that state behind.
+
+        Raises
+        ------
+        DivergenceError
+            When that was done often enough.
+        """
+        run, epoch = self.run, self.run.state.epoch
+        tries, share = run.tries + 1, run.share * REDUCTION
+        rate = run.peaks[0] * run.share
+        self._restore()
+        if tries > run.state.retries:
+            fault = find_fault(run)
+            self._restore()
+            smaller = f", {run.tries} smaller ones included" if run.tries else ""
+            raise DivergenceError(
+                f"Training diverged: {what} after epoch {epoch} with a peak learning_rate of "
+                f"{run.peaks[0]:g}{smaller}. {fault}. Try a smaller learning_rate, or gradient_clipping=1.0, and "
+                "look for values that are far too large in the data."
+            )
+        run.tries, run.share = tries, share
+        self.good |= {"tries": tries, "share": share}
+        warnings.warn(
+            f"Training diverged: {what} after epoch {epoch} with a peak learning_rate of {rate:g}. It goes on "
+            f"from epoch {run.state.epoch + 1} with {rate * REDUCTION:g}.",
+            DivergenceWarning,
+            stacklevel=2,
+        )
+
+    def _restore(self) -> None:
+        self.run.load_state_dict(self.good)
+        self.run.load_callbacks(self.good)
+
+    def _save(self) -> None:
+        assert self.stage is not None
+        if self.run.is_finite():  # otherwise the end of the epoch sees to it
+            now = self.run.state_dict()
+            same = self.good["step"] == now["step"]
+            self.stage.save({"now": now, "good": None if same else self.good})
+
+    @contextmanager
+    def _worded(self) -> Iterator[None]:
+        """Word what a checkpoint that does not fit makes the parts say."""
+        try:
+            yield
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            assert self.stage is not None
+            folder = self.stage.description.folder
+            raise CheckpointError(
+                f"The checkpoint in {folder} does not fit this training: {error}. Use another folder, or remove it."
+            ) from error

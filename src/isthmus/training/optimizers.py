@@ -31,6 +31,14 @@ class Stepper(Protocol):
         """Move the parameters down the gradients they hold."""
         ...
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what it remembers, under ``"state"``."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> Any:
+        """Take it on."""
+        ...
+
 
 class Optimizer(Specification):
     """Base of the descriptions."""

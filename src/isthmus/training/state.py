@@ -64,6 +64,8 @@ class TrainingState:
         Finished epochs, and finished steps over all epochs.
     stop : bool
         Set it to end the training after the epoch.
+    retries : int
+        How often a training that diverges may go back and try a smaller learning rate.
     terms : mapping of str to Tensor
         The terms of the last step, on the device; reading one makes it wait.
     model : Model or None
@@ -77,5 +79,6 @@ class TrainingState:
     epoch: int = 0
     step: int = 0
     stop: bool = False
+    retries: int = 3
     terms: Mapping[str, Tensor] = field(default_factory=dict)
     model: Model | None = None

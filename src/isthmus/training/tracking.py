@@ -7,7 +7,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -27,7 +27,8 @@ GAP = 2
 class JsonLines(Callback):
     """Write the history to a file, a line of JSON after each epoch, as ``tail -f`` can follow it.
 
-    Every training starts the file anew, and each ``partial_fit`` is one. A number that is not finite
+    Every training starts the file anew, and each ``partial_fit`` is one; one that goes on from a checkpoint
+    writes the epochs before it again. A number that is not finite
     becomes ``null``.
 
     Parameters
@@ -59,12 +60,17 @@ class JsonLines(Callback):
         if self.path.is_dir() or not self.path.parent.is_dir():
             raise wrong_parameter("JsonLines", "path", "a file in a folder that exists", str(self.path))
         self._stream = self.path.open("w", encoding="utf-8", newline="\n")
+        for row in state.history.rows:
+            self._write(row)
 
     def on_epoch_end(self, state: TrainingState) -> None:
         """Write the epoch's row."""
+        self._write(state.history.rows[-1])
+
+    def _write(self, row: Mapping[str, float]) -> None:
         if self._stream is not None:
-            row = {name: _finite_or_none(value) for name, value in state.history.rows[-1].items()}
-            self._stream.write(json.dumps(row, allow_nan=False) + "\n")
+            finite = {name: _finite_or_none(value) for name, value in row.items()}
+            self._stream.write(json.dumps(finite, allow_nan=False) + "\n")
             self._stream.flush()
 
     def on_training_end(self, state: TrainingState) -> None:
