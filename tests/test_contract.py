@@ -132,9 +132,9 @@ def test_every_pass_of_partial_fit_has_its_own_order(rows, monkeypatch):
     orders = []
 
     class Recorder(ResidentBatches):
-        def epoch(self, number):
+        def epoch(self, number, start=0):
             orders.append(self._order(number, self.seed).tolist())
-            return super().epoch(number)
+            return super().epoch(number, start)
 
     monkeypatch.setattr(_trainer, "ResidentBatches", Recorder)
     model = Autoencoder(2, random_state=0)

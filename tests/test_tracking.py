@@ -22,6 +22,7 @@ from isthmus.errors import (
     DataError,
     DeadCodeWarning,
     DivergenceError,
+    DivergenceWarning,
     InvalidParameterError,
     InvalidTypeError,
     MissingDependencyError,
@@ -131,6 +132,7 @@ def test_a_training_that_fails_leaves_what_it_had(within, tmp_path, digits):
     assert [row["epoch"] for row in lines_of(path)] == [1, 2]
 
 
+@pytest.mark.filterwarnings("ignore::isthmus.errors.DivergenceWarning")
 def test_a_training_that_diverges_leaves_a_readable_file(tmp_path, digits):
     path = tmp_path / "history.jsonl"
     with pytest.raises(DivergenceError):
@@ -444,7 +446,7 @@ def loss_with(model, rate, X):
         warnings.simplefilter("ignore", DeadCodeWarning)
         try:
             return clone(model).set_params(learning_rate=rate).fit(X).history_[-1]["loss"]
-        except DivergenceError:
+        except (DivergenceError, DivergenceWarning):
             return math.inf
 
 
@@ -501,15 +503,15 @@ def test_what_is_returned(parameters, dtype, digits):
 @pytest.mark.parametrize("batch_size", [1400, 500, 32, 8])
 def test_each_step_has_its_rate(batch_size, digits, monkeypatch):
     """However many steps an epoch has; the training ends with the trial, in the middle of an epoch."""
-    from isthmus.training.loop import _Run
+    from isthmus.training.run import Run
 
-    seen, set_rate = [], _Run.set_rate
+    seen, set_rate = [], Run.set_rate
 
     def spy(run, factor):
         seen.append(run.peaks[0] * factor)
         set_rate(run, factor)
 
-    monkeypatch.setattr(_Run, "set_rate", spy)
+    monkeypatch.setattr(Run, "set_rate", spy)
     found = find_learning_rate(
         learner(batch_size=batch_size), digits[0], lowest=1e-4, highest=0.02, steps=150
     )

@@ -13,7 +13,7 @@ from cyclopts import App, CycloptsError
 from rich.console import Console
 
 from isthmus import __version__
-from isthmus.cli.console import INTERRUPTED, failure, last_words
+from isthmus.cli.console import INTERRUPTED, TERMINATED, Terminated, ended_in_order, failure, last_words
 
 __all__ = ["app", "main"]
 
@@ -73,16 +73,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     code : int
-        0; 2 for bad input, with one line on standard error; 130 after Ctrl-C.
+        0; 2 for bad input, with one line on standard error; 130 after Ctrl-C, 143 after SIGTERM.
     """
     tokens = list(sys.argv[1:] if arguments is None else arguments)
-    with last_words():
+    with last_words(), ended_in_order():
         try:
             code = app(
                 tokens, exit_on_error=False, print_error=False, result_action="return_value", verbose=False
             )
         except KeyboardInterrupt:
             return failure("Interrupted; nothing was written.", INTERRUPTED)
+        except Terminated:
+            return failure("Asked to end before the work was done.", TERMINATED)
         except CycloptsError as error:
             command = next((token for token in tokens if token in app), "")
             return failure(f"{error} See 'isthmus {command + ' ' if command else ''}--help'.")

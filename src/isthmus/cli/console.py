@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from rich.table import Table
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+TERMINATED = 143
 PIPE_WIDTH = 200
 
 
@@ -42,6 +45,27 @@ def last_words() -> Iterator[None]:
         # Column names are compared by the commands themselves, before rows become plain arrays.
         warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
         yield
+
+
+class Terminated(BaseException):
+    """The process was asked to end; raised where it is, so that what is half done is taken back."""
+
+
+@contextmanager
+def ended_in_order() -> Iterator[None]:
+    """Turn SIGTERM into an exception."""
+
+    def end(*_: object) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def print_json(result: Mapping[str, Any]) -> None:

@@ -23,7 +23,7 @@ from isthmus.cli.inputs import read_rows, rows_for
 from isthmus.errors import InvalidParameterError, TrainingInterruptedWarning
 from isthmus.estimators import ESTIMATORS, Autoencoder, BaseAutoencoder, RestrictedBoltzmannMachine
 from isthmus.persistence import check_target
-from isthmus.training import ProgressBar
+from isthmus.training import Checkpoint, ProgressBar
 
 #: Parameters that are no options: they hold objects, or the command has its own way.
 NOT_OPTIONS = ("callbacks", "verbose")
@@ -82,6 +82,13 @@ def fit(
     validation: Annotated[
         str | None, Parameter(help="Data to compute the loss on after each epoch, such as mnist:test.")
     ] = None,
+    checkpoint: Annotated[
+        str | None,
+        Parameter(help="Folder to save the training in as it goes, so that it survives being stopped."),
+    ] = None,
+    resume: Annotated[
+        bool, Parameter(negative="", help="Go on from the checkpoint, if there is one yet.")
+    ] = False,
     force: Annotated[bool, Parameter(negative="", help="Replace an existing model.")] = False,
     json: Annotated[bool, Parameter(negative="", help="Print one JSON object.")] = False,
     **options: Any,
@@ -97,13 +104,25 @@ def fit(
             raise InvalidParameterError(
                 f"--{name.replace('_', '-')} is no option of --model {model}. Leave it out, or choose another model."
             )
+    if resume and checkpoint is None:
+        raise InvalidParameterError(
+            "--resume goes on from a checkpoint. Name its folder: --checkpoint FOLDER."
+        )
+    saving = None if checkpoint is None else Checkpoint(checkpoint, resume=resume)
     estimator = kind(**given, callbacks=[ProgressBar(model)])
     source = read_rows(data)
     held_out = None if validation is None else read_rows(validation)
 
     start = time.perf_counter()
-    interruption = _fit_until_interrupted(estimator, source.rows, None if held_out is None else held_out.rows)
+    interruption = _fit_until_interrupted(
+        estimator, source.rows, None if held_out is None else held_out.rows, saving
+    )
     seconds = time.perf_counter() - start
+    if interruption and checkpoint is not None:
+        note(
+            f"Interrupted, and saved in {checkpoint}; no model was written. Go on with the same command and --resume."
+        )
+        return INTERRUPTED
 
     if source.columns is not None:
         estimator.feature_names_in_ = np.asarray(source.columns, dtype=object)
@@ -119,11 +138,13 @@ def fit(
     return INTERRUPTED if interruption else 0
 
 
-def _fit_until_interrupted(estimator: BaseAutoencoder, rows: Any, validation: Any) -> str:
+def _fit_until_interrupted(
+    estimator: BaseAutoencoder, rows: Any, validation: Any, checkpoint: Checkpoint | None
+) -> str:
     """Fit, and return what is to be said of an interruption, if there was one."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        estimator.fit(rows, validation_data=validation)
+        estimator.fit(rows, validation_data=validation, checkpoint=checkpoint)
     interruption = ""
     for warning in caught:
         if issubclass(warning.category, TrainingInterruptedWarning):

@@ -210,6 +210,15 @@ class _Progress(Callback):
 
     def __init__(self, assembly: Assembly) -> None:
         self.bottleneck = assembly.bottleneck
+        self.share = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how far it had come."""
+        return {"share": self.share}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Be there again."""
+        self._move_to(float(state["share"]))
 
     def on_training_start(self, state: TrainingState) -> None:
         """Begin, or go on from where the training was left."""
@@ -217,7 +226,11 @@ class _Progress(Callback):
 
     def on_step_end(self, state: TrainingState) -> None:
         """Move on."""
-        self.bottleneck.set_progress(state.step / (state.epochs * state.n_steps))
+        self._move_to(state.step / (state.epochs * state.n_steps))
+
+    def _move_to(self, share: float) -> None:
+        self.share = share
+        self.bottleneck.set_progress(share)
 
     def on_training_end(self, state: TrainingState) -> None:
         """Finish, wherever it ended."""

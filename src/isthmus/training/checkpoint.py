@@ -200,7 +200,15 @@ class OpenCheckpoint:
 
 
 class Stage:
-    """One training of a fit, and its files."""
+    """One training of a fit, and its files.
+
+    Parameters
+    ----------
+    owner : OpenCheckpoint
+        The folder.
+    number : int
+        The stage's, from 1.
+    """
 
     def __init__(self, owner: OpenCheckpoint, number: int) -> None:
         self.owner, self.number = owner, number

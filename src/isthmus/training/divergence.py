@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -22,33 +23,41 @@ def what_is_lost(run: Run, row: Mapping[str, float]) -> str | None:
     return None if run.is_finite() else "a weight is not finite"
 
 
-def find_fault(run: Run) -> str:
+@dataclass(frozen=True)
+class Fault:
+    """What went wrong, in words, and whether it did so before a single step was taken."""
+
+    words: str
+    at_once: bool = False
+
+
+def find_fault(run: Run) -> Fault:
     """Return where the steps from here on first give what is not finite: they are taken again, one by one.
 
     The run is left as it is then; give it a state that is known to be good.
     """
-    name, position = _layer(run.network), run.progress.position
-    if name is not None:
-        return f"{name} is not finite to begin with"
-    for batch in run.batches.epoch(run.state.epoch, position):
-        run.set_rate_of_next_step()
-        terms = run.step(batch)
-        run.state.step += 1
-        position += 1
-        lost = next((term for term, value in terms.items() if not value.isfinite().all()), None)
-        name = _layer(run.network)
-        if lost is not None or name is not None:
-            what = f"{lost!r}" if lost is not None else f"the weights {name}"
-            place = f"step {position} of epoch {run.state.epoch + 1}"
-            return f"In {place}, {what} is no longer finite{_column(batch.rows)}"
-    return "No single step was found to be at fault"
+    epoch, taken, first = run.state.epoch, 0, run.progress.position
+    while epoch < run.state.epochs:
+        for position, batch in enumerate(run.batches.epoch(epoch, first), first + 1):
+            run.set_rate_of_next_step()
+            terms = run.step(batch)
+            run.state.step += 1
+            lost = next((term for term, value in terms.items() if not value.isfinite().all()), None)
+            layer = _layer(run.network)
+            if lost is not None or layer is not None:
+                what = f"{lost!r} is" if lost is not None else f"the weights {layer!r} are"
+                words = f"In step {position} of epoch {epoch + 1}, {what} not finite{_column(batch.rows)}"
+                return Fault(words, at_once=taken == 0 and lost is not None)
+            taken += 1
+        epoch, first = epoch + 1, 0
+    return Fault("No single step was found to be at fault")
 
 
 def _layer(network: nn.Module) -> str | None:
     """Return the first parameter that holds what is not finite."""
     for name, parameter in network.named_parameters():
         if not parameter.isfinite().all():
-            return repr(name)
+            return name
     return None
 
 

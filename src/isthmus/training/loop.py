@@ -233,23 +233,22 @@ class _Safety:
             When that was done often enough.
         """
         run, epoch = self.run, self.run.state.epoch
-        tries, share = run.tries + 1, run.share * REDUCTION
-        rate = run.peaks[0] * run.share
+        tries, share = run.tries, run.share
         self._restore()
-        if tries > run.state.retries:
-            fault = find_fault(run)
-            self._restore()
-            smaller = f", {run.tries} smaller ones included" if run.tries else ""
+        fault = find_fault(run)
+        self._restore()
+        run.tries, run.share = tries + 1, share * REDUCTION
+        self.good |= {"tries": run.tries, "share": run.share}
+        rate = run.peaks[0] * share
+        happened = f"Training diverged: {what} after epoch {epoch} with a peak learning_rate of {rate:g}. {fault.words}."
+        # Where the first loss is lost, no rate is small enough.
+        if run.tries > run.state.retries or fault.at_once:
             raise DivergenceError(
-                f"Training diverged: {what} after epoch {epoch} with a peak learning_rate of "
-                f"{run.peaks[0]:g}{smaller}. {fault}. Try a smaller learning_rate, or gradient_clipping=1.0, and "
-                "look for values that are far too large in the data."
+                f"{happened} Try a smaller learning_rate, or gradient_clipping=1.0, and look for values far too "
+                "large in the data."
             )
-        run.tries, run.share = tries, share
-        self.good |= {"tries": tries, "share": share}
         warnings.warn(
-            f"Training diverged: {what} after epoch {epoch} with a peak learning_rate of {rate:g}. It goes on "
-            f"from epoch {run.state.epoch + 1} with {rate * REDUCTION:g}.",
+            f"{happened} It goes on from epoch {run.state.epoch + 1} with {run.peaks[0] * run.share:g}.",
             DivergenceWarning,
             stacklevel=2,
         )
