@@ -18,7 +18,7 @@ from docstring_parser import parse
 
 from isthmus import comparison
 from isthmus._checks import check_choice
-from isthmus.cli.console import INTERRUPTED, note, print_json, print_lines, readable
+from isthmus.cli.console import INTERRUPTED, Terminated, note, print_json, print_lines, readable
 from isthmus.cli.inputs import read_rows, rows_for
 from isthmus.errors import InvalidParameterError, TrainingInterruptedWarning
 from isthmus.estimators import ESTIMATORS, Autoencoder, BaseAutoencoder, RestrictedBoltzmannMachine
@@ -118,10 +118,8 @@ def fit(
         estimator, source.rows, None if held_out is None else held_out.rows, saving
     )
     seconds = time.perf_counter() - start
-    if interruption and checkpoint is not None:
-        note(
-            f"Interrupted, and saved in {checkpoint}; no model was written. Go on with the same command and --resume."
-        )
+    if interruption and saving is not None:
+        note(f"Interrupted; no model was written. {_how_to_go_on(saving)}")
         return INTERRUPTED
 
     if source.columns is not None:
@@ -144,7 +142,12 @@ def _fit_until_interrupted(
     """Fit, and return what is to be said of an interruption, if there was one."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        estimator.fit(rows, validation_data=validation, checkpoint=checkpoint)
+        try:
+            estimator.fit(rows, validation_data=validation, checkpoint=checkpoint)
+        except (KeyboardInterrupt, Terminated):
+            if checkpoint is not None and checkpoint.exists():
+                note(_how_to_go_on(checkpoint))
+            raise
     interruption = ""
     for warning in caught:
         if issubclass(warning.category, TrainingInterruptedWarning):
@@ -152,6 +155,10 @@ def _fit_until_interrupted(
         elif issubclass(warning.category, UserWarning):
             note(f"Warning: {warning.message}")
     return interruption
+
+
+def _how_to_go_on(checkpoint: Checkpoint) -> str:
+    return f"The training so far is saved in {checkpoint.folder}; the same command with --resume goes on from there."
 
 
 def _parsed(name: str, text: str | bool) -> Any:

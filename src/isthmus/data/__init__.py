@@ -6,7 +6,7 @@
 <Split mnist:train: 60000 images of 28 × 28>
 """
 
-from isthmus.data._atomic import replacing
+from isthmus.data._atomic import DRAFT_PREFIX, replacing
 from isthmus.data.bundled import load_mnist
 from isthmus.data.fashion import load_fashion_mnist
 from isthmus.data.readers import Data, read_data
@@ -14,6 +14,7 @@ from isthmus.data.splits import Split
 from isthmus.data.writers import check_target, write_blocks, write_data
 
 __all__ = [
+    "DRAFT_PREFIX",
     "Data",
     "Split",
     "check_target",

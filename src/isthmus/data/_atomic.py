@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+#: How the names of files begin that are not whole yet.
+DRAFT_PREFIX = ".isthmus-"
 
 
 @contextmanager
@@ -36,12 +40,23 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
     """
     final = Path(os.path.realpath(target))
     # Opened here rather than by tempfile, which would make it readable by the owner alone.
-    temporary = final.with_name(f".isthmus-{secrets.token_hex(8)}.part")
+    temporary = final.with_name(f"{DRAFT_PREFIX}{secrets.token_hex(8)}.part")
     try:
         with temporary.open("xb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(final)
+        _sync_folder(final.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring a folder's names to the disk, where the system lets one: a move is lost with the power otherwise."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

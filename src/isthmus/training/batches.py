@@ -144,6 +144,8 @@ class ResidentBatches:
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of epoch ``number``, without the first ``start`` of them."""
         values, done = self.rows.values, start * self.batch_size
+        if done >= len(values):
+            return  # torch.split would make one batch of nothing
         if self.seed is None:
             # Always the same numbers, so that one epoch's validation can be held against another's.
             numbers = torch.arange(done, len(values), device=values.device)

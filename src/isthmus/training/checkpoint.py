@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from isthmus._checks import check_flag, check_integer, check_number
-from isthmus.data import replacing
+from isthmus.data import DRAFT_PREFIX, replacing
 from isthmus.errors import CheckpointError, InvalidTypeError, OutputExistsError
 from isthmus.training._locking import FolderLock
 
@@ -102,6 +102,11 @@ class Checkpoint:
             check_integer(self.every_epochs, parameter="every_epochs", owner="Checkpoint", minimum=1)
         check_flag(self.resume, parameter="resume", owner="Checkpoint")
 
+    def exists(self) -> bool:
+        """Return whether something is saved there."""
+        folder = Path(self.folder)
+        return folder.is_dir() and any(_NAME.fullmatch(path.name) for path in folder.iterdir())
+
     @classmethod
     def of(cls, given: str | Path | Checkpoint) -> Checkpoint:
         """Return a checkpoint, of which a folder alone may be given."""
@@ -140,11 +145,13 @@ class OpenCheckpoint:
     def __enter__(self) -> OpenCheckpoint:
         self.lock.acquire()
         try:
-            if not self.description.resume and self.files():
+            if not self.description.resume and self.description.exists():
                 raise OutputExistsError(
                     f"{self.folder} holds a checkpoint. Go on from it with resume=True (--resume), or use another "
                     "folder."
                 )
+            for draft in self.folder.glob(f"{DRAFT_PREFIX}*"):
+                draft.unlink(missing_ok=True)  # what a process left that was killed while it wrote
             self.found = self._newest_identity()
         except BaseException:
             self.lock.release()

@@ -240,7 +240,8 @@ class _Safety:
         run.tries, run.share = tries + 1, share * REDUCTION
         self.good |= {"tries": run.tries, "share": run.share}
         rate = run.peaks[0] * share
-        happened = f"Training diverged: {what} after epoch {epoch} with a peak learning_rate of {rate:g}. {fault.words}."
+        trouble = f"{what} after epoch {epoch} with a peak learning_rate of {rate:g}"
+        happened = f"Training diverged: {trouble}. {fault.words}."
         # Where the first loss is lost, no rate is small enough.
         if run.tries > run.state.retries or fault.at_once:
             raise DivergenceError(
