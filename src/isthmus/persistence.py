@@ -74,10 +74,11 @@ def write_model(
     OutputExistsError
         When ``folder`` exists and may not be replaced.
     DataError
-        When it cannot be written.
+        When it cannot be written, or weights are not finite.
     """
     from safetensors.torch import save
 
+    _refuse_non_finite(tensors)
     check_target(folder, overwrite=overwrite)
     if folder.is_symlink():
         folder = folder.resolve()  # the link stays, what it points to is replaced
@@ -148,6 +149,15 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{path} has format version {version!r}; this Isthmus reads up to {FORMAT_VERSION}. Update Isthmus."
         )
     return config
+
+
+def _refuse_non_finite(tensors: Mapping[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise DataError(
+                f"The model was not saved: its weights {name!r} are not finite. Fit it anew, with a smaller "
+                "learning_rate or gradient_clipping=1.0."
+            )
 
 
 def _swap(staging: Path, folder: Path) -> None:
