@@ -469,7 +469,7 @@ def test_a_training_that_diverges_comes_back(X):
     rates = [float(str(warning.message).rsplit(" ", 1)[1].rstrip(".")) for warning in seen]
     assert len(model.history_) == 10
     assert max(row["learning_rate"] for row in model.history_) <= rates[-1]
-    assert model.score(X) > 0.3  # it has learnt
+    assert model.score(X) > 0.2  # it has learnt
 
 
 @pytest.mark.filterwarnings("ignore::isthmus.errors.DivergenceWarning")
