@@ -19,7 +19,7 @@ from docstring_parser import parse
 from isthmus import comparison
 from isthmus._checks import check_choice
 from isthmus.cli.console import INTERRUPTED, Terminated, note, print_json, print_lines, readable
-from isthmus.cli.inputs import read_rows, rows_for
+from isthmus.cli.inputs import read_rows, rows_for, takes_gaps
 from isthmus.errors import InvalidParameterError, TrainingInterruptedWarning
 from isthmus.estimators import ESTIMATORS, Autoencoder, BaseAutoencoder, RestrictedBoltzmannMachine
 from isthmus.persistence import check_target
@@ -110,8 +110,9 @@ def fit(
         )
     saving = None if checkpoint is None else Checkpoint(checkpoint, resume=resume)
     estimator = kind(**given, callbacks=[ProgressBar(model)])
-    source = read_rows(data)
-    held_out = None if validation is None else read_rows(validation)
+    gaps = takes_gaps(estimator)
+    source = read_rows(data, missing=gaps)
+    held_out = None if validation is None else read_rows(validation, missing=gaps)
 
     start = time.perf_counter()
     interruption = _fit_until_interrupted(
@@ -197,6 +198,9 @@ def _describe(
 
 
 def _numbers(estimator: BaseAutoencoder, rows: Any) -> dict[str, Any]:
+    if np.isnan(rows).any():  # errors of copies would be those of some values alone
+        known = {"rows": len(rows), "explained_variance": estimator.score(rows)}
+        return {"bce": None, "sse": None, "mse": None} | known
     numbers = comparison.evaluate(estimator, rows)
     return {name: numbers[name] for name in ("rows", "bce", "sse", "mse", "explained_variance")}
 

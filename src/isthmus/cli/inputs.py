@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from isthmus.estimators import BaseAutoencoder
 
 
-def read_rows(source: str) -> Data:
-    """Read DATA, with a bar on standard error while something is downloaded."""
+def read_rows(source: str, *, missing: bool = False) -> Data:
+    """Read DATA, with a bar on standard error while something is downloaded; ``missing`` values may be."""
     from rich.console import Console
     from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
@@ -34,7 +34,7 @@ def read_rows(source: str) -> Data:
                 tasks[name] = progress.add_task(name, total=total)
             progress.update(tasks[name], completed=done, total=total)
 
-        return read_data(source, progress=advance)
+        return read_data(source, progress=advance, missing=missing)
 
 
 def load_model(path: str, device: str = "auto") -> BaseAutoencoder:
@@ -44,6 +44,13 @@ def load_model(path: str, device: str = "auto") -> BaseAutoencoder:
     if not Path(path).exists():
         raise ModelFileError(f"The model {path} does not exist. Train one with 'isthmus fit DATA -o {path}'.")
     return load(path, device=device)
+
+
+def takes_gaps(model: BaseAutoencoder) -> bool:
+    """Return whether the model takes rows in which values are missing."""
+    from sklearn.utils import get_tags
+
+    return bool(get_tags(model).input_tags.allow_nan)
 
 
 def rows_for(model: BaseAutoencoder, data: Data) -> NDArray[Any]:

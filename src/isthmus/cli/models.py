@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from isthmus.cli.console import note, print_json, print_lines, print_table, readable, say_shape
-from isthmus.cli.inputs import load_model, read_rows, rows_for
+from isthmus.cli.inputs import load_model, read_rows, rows_for, takes_gaps
 
 Output = Annotated[str, Parameter(name=["--output", "-o"])]
 Flag = Annotated[bool, Parameter(negative="")]
@@ -37,7 +37,8 @@ def transform(
     from isthmus.data import write_data
 
     fitted = load_model(model, device)
-    codes = fitted.transform(rows_for(fitted, read_rows(data)))
+    rows = rows_for(fitted, read_rows(data, missing=takes_gaps(fitted)))
+    codes = fitted.transform(rows)
     names = [str(name) for name in fitted.get_feature_names_out()]
     write_data(codes, output, columns=names, overwrite=force)
     say_shape(output, codes.shape, json)
@@ -95,7 +96,7 @@ def reconstruct(
         Print one JSON object.
     """
     fitted = load_model(model, device)
-    copies = fitted.reconstruct(rows_for(fitted, read_rows(data)))
+    copies = fitted.reconstruct(rows_for(fitted, read_rows(data, missing=takes_gaps(fitted))))
     _write_rows(fitted, copies, output, force, json)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
 _SAMPLE_LINES = 20
 
 
-def read_csv(path: Path) -> tuple[NDArray[np.float64], tuple[str, ...] | None]:
+def read_csv(path: Path, *, missing: bool = False) -> tuple[NDArray[np.float64], tuple[str, ...] | None]:
     """Read a table of numbers separated by commas, semicolons or tabs.
 
     The first row is taken as the names of the columns if anything in it is neither a number nor
@@ -32,6 +33,8 @@ def read_csv(path: Path) -> tuple[NDArray[np.float64], tuple[str, ...] | None]:
     ----------
     path : Path
         The file, in UTF-8, with or without a byte order mark.
+    missing : bool, default=False
+        Whether values may be missing, and become NaN.
 
     Returns
     -------
@@ -49,7 +52,7 @@ def read_csv(path: Path) -> tuple[NDArray[np.float64], tuple[str, ...] | None]:
     with readable(path):
         try:
             with path.open(encoding="utf-8-sig", newline="") as stream:
-                return _read(stream, path)
+                return _read(stream, path, missing=missing)
         except UnicodeDecodeError as error:
             raise DataError(f"{path} is not text in UTF-8.") from error
         except csv.Error as error:
@@ -67,7 +70,7 @@ def is_header(fields: list[str]) -> bool:
     return any(not _is_number(field) and not _is_missing(field) for field in fields)
 
 
-def _read(stream: TextIO, path: Path) -> tuple[NDArray[np.float64], tuple[str, ...] | None]:
+def _read(stream: TextIO, path: Path, *, missing: bool) -> tuple[NDArray[np.float64], tuple[str, ...] | None]:
     delimiter = _delimiter(list(islice(stream, _SAMPLE_LINES)))
     stream.seek(0)
     first = next(_records(stream, delimiter), None)
@@ -91,14 +94,15 @@ def _read(stream: TextIO, path: Path) -> tuple[NDArray[np.float64], tuple[str, .
             comments=None,
             ndmin=2,
             dtype=np.float64,
+            converters=_number_or_gap if missing else None,
         )
     except ValueError as error:
         stream.seek(0)
-        raise _fault(stream, path, delimiter, width, columns) from error
+        raise _fault(stream, path, delimiter, width, columns, missing=missing) from error
     # It reads "nan" as a number and judges a row by the one before it, not by the header.
-    if rows.shape[1] != width or np.isnan(rows).any():
+    if rows.shape[1] != width or (not missing and np.isnan(rows).any()):
         stream.seek(0)
-        raise _fault(stream, path, delimiter, width, columns)
+        raise _fault(stream, path, delimiter, width, columns, missing=missing)
     return rows, columns
 
 
@@ -120,7 +124,13 @@ def _records(lines: Iterator[str], delimiter: str) -> Iterator[tuple[int, list[s
 
 
 def _fault(
-    stream: TextIO, path: Path, delimiter: str, width: int, columns: tuple[str, ...] | None
+    stream: TextIO,
+    path: Path,
+    delimiter: str,
+    width: int,
+    columns: tuple[str, ...] | None,
+    *,
+    missing: bool,
 ) -> DataError:
     """Return the error that names the first thing that is wrong. Slow, and only needed once."""
     records = _records(stream, delimiter)
@@ -131,10 +141,16 @@ def _fault(
         for index, field in enumerate(fields):
             where = f"{path}, line {line}, column {repr(columns[index]) if columns else index + 1}"
             if _is_missing(field):
+                if missing:
+                    continue
                 return DataError(f"{where}: a value is missing.")
             if not _is_number(field):
                 return DataError(f"{where}: {_shortened(field)} is not a number.")
     return DataError(f"{path} is not a table of numbers separated by {delimiter!r}.")
+
+
+def _number_or_gap(field: str) -> float:
+    return math.nan if _is_missing(field) else float(field)
 
 
 def _is_missing(field: str) -> bool:

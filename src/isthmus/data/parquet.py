@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def read_parquet(path: Path) -> tuple[NDArray[Any], tuple[str, ...]]:
+def read_parquet(path: Path, *, missing: bool = False) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Read a table of numbers.
 
     Parameters
     ----------
     path : Path
         The file.
+    missing : bool, default=False
+        Whether values may be missing, and become NaN.
 
     Returns
     -------
@@ -46,7 +48,7 @@ def read_parquet(path: Path) -> tuple[NDArray[Any], tuple[str, ...]]:
             # Names and notes are decoded only when asked for, so damage can show here too.
             table = table.drop_columns(_index_columns(table.schema))
             names = tuple(table.column_names)
-        _check_columns(table, path)
+        _check_columns(table, path, missing=missing)
         return _to_rows(table), names
 
 
@@ -89,7 +91,7 @@ def _index_columns(schema: Any) -> list[str]:
     return [name for name in stored if isinstance(name, str) and name in schema.names]
 
 
-def _check_columns(table: Any, path: Path) -> None:
+def _check_columns(table: Any, path: Path, *, missing: bool) -> None:
     from pyarrow import types
 
     if table.num_columns == 0:
@@ -102,7 +104,7 @@ def _check_columns(table: Any, path: Path) -> None:
     if other:
         raise DataError(f"{path} has columns that are not numbers: {', '.join(other)}.")
     for name, column in zip(table.column_names, table.columns, strict=True):
-        if column.null_count:
+        if column.null_count and not missing:
             row = int(np.flatnonzero(column.is_null().to_numpy())[0]) + 1
             raise DataError(f"{path}, row {row}, column {name!r}: a value is missing.")
 
@@ -115,6 +117,8 @@ def _to_rows(table: Any) -> NDArray[Any]:
         np.dtype(np.uint8) if types.is_boolean(kind) else np.dtype(kind.to_pandas_dtype())
         for kind in table.schema.types
     ]
+    if any(column.null_count for column in table.columns):
+        kinds.append(np.dtype(np.float32))  # integers have no NaN
     rows = np.empty((table.num_rows, table.num_columns), np.result_type(*kinds))
     for index, column in enumerate(table.columns):
         rows[:, index] = column.to_numpy()

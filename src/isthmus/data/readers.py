@@ -56,7 +56,13 @@ class Data:
         return f"<{type(self).__name__} {self.name}: {size} {self.rows.dtype}>"
 
 
-def read_data(source: str | Path, *, key: str | None = None, progress: Progress | None = None) -> Data:
+def read_data(
+    source: str | Path,
+    *,
+    key: str | None = None,
+    progress: Progress | None = None,
+    missing: bool = False,
+) -> Data:
     """Read a data set or a file of numbers.
 
     Parameters
@@ -71,6 +77,8 @@ def read_data(source: str | Path, *, key: str | None = None, progress: Progress 
     progress : callable, optional
         For data sets that are downloaded: called with a file's name, the bytes that have come and the
         bytes to come in all (None if unknown).
+    missing : bool, default=False
+        Whether values of a ``.csv`` or ``.parquet`` file may be missing, and become NaN.
 
     Returns
     -------
@@ -104,7 +112,7 @@ def read_data(source: str | Path, *, key: str | None = None, progress: Progress 
         _refuse_key(key)
         return _read_data_set(name, part or "train", progress)
     path, key = _path_and_key(source, key)
-    return _checked(_read_file(path, key))
+    return _checked(_read_file(path, key, missing=missing))
 
 
 def _read_data_set(name: str, part: str, progress: Progress | None) -> Data:
@@ -129,7 +137,7 @@ def _path_and_key(source: str | Path, key: str | None) -> tuple[Path, str | None
     return Path(source), key
 
 
-def _read_file(path: Path, key: str | None) -> Data:
+def _read_file(path: Path, key: str | None, *, missing: bool) -> Data:
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise _unknown_file(path)
@@ -139,7 +147,8 @@ def _read_file(path: Path, key: str | None) -> Data:
     _refuse_key(key)
     if ending == ".npy":
         return Data(read_npy(path), name=path.name)
-    table, columns = read_csv(path) if ending == ".csv" else read_parquet(path)
+    read = read_csv if ending == ".csv" else read_parquet
+    table, columns = read(path, missing=missing)
     return Data(table, columns=columns, name=path.name)
 
 

@@ -46,6 +46,7 @@ from isthmus.estimators._settings import (
     network_for,
     settings_for,
     support_of,
+    takes_gaps,
 )
 from isthmus.estimators._stacking import Stack
 from isthmus.estimators._trainer import Trainer
@@ -98,6 +99,7 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         noise: Any = None,
         tied: bool = False,
         scale: str = "auto",
+        missing: str = "auto",
         initialization: Any = "random",
         optimizer: Any = "adam",
         learning_rate: float | str = "auto",
@@ -126,6 +128,7 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         self.noise = noise
         self.tied = tied
         self.scale = scale
+        self.missing = missing
         self.initialization = initialization
         self.optimizer = optimizer
         self.learning_rate = learning_rate
@@ -374,7 +377,9 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
 
     @property
     def _sees_gaps(self) -> bool:
-        return network_for(self._configuration()["network"], type(self).__name__).sees_gaps
+        configuration = self._configuration()
+        network = network_for(configuration["network"], type(self).__name__)
+        return takes_gaps(configuration.get("missing", "auto"), network)
 
     def _configuration(self) -> dict[str, Any]:
         """Return a value for every parameter of an autoencoder: this family's own, and what it leaves no choice in."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
-from torch import nn
+from torch import Tensor, nn
 
 from isthmus._checks import check_number, wrong_parameter
 from isthmus._device import as_tensor, device_of
@@ -37,6 +37,26 @@ class Logarithms(nn.Module):
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """Return the logarithms."""
         return rows.log1p()
+
+
+class Filling(nn.Module):
+    """Rows with gaps to rows without: a missing value becomes the mean of its column.
+
+    Parameters
+    ----------
+    mean : Tensor of shape (features,)
+        The means.
+    """
+
+    mean: Tensor
+
+    def __init__(self, mean: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean.clone())
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return the filled rows."""
+        return torch.where(rows.isnan(), self.mean, rows)
 
 
 def build_assembly(
@@ -67,10 +87,15 @@ def build_assembly(
     counts = settings.loss.support == "counts"
     if mean is not None:
         network.start_at(mean.log1p() if counts else mean, settings.loss.inverse_link(mean))
-    if counts:
-        assert isinstance(network, nn.Module)
-        network.add_module("encoder", nn.Sequential(Logarithms(), network.encoder))
     n_features = math.prod(input_shape)
+    before: list[nn.Module] = []
+    if settings.fills_gaps:
+        before.append(Filling(torch.zeros(n_features, device=device_of(generator)) if mean is None else mean))
+    if counts:
+        before.append(Logarithms())
+    if before:
+        assert isinstance(network, nn.Module)
+        network.add_module("encoder", nn.Sequential(*before, network.encoder))
     assembly = Assembly(network, bottleneck, settings.loss.parameters(n_features))
     if settings.sampler is not None:
         # What a machine's likelihood is found from: units that are on as often as in the data, and not tied.

@@ -76,6 +76,11 @@ class Combination(Protocol):
         ...
 
     @property
+    def fills_gaps(self) -> bool:
+        """Whether missing values are filled in before the network."""
+        ...
+
+    @property
     def compile(self) -> bool | str:
         """What is compiled."""
         ...
@@ -115,6 +120,11 @@ def refuse_nonsense(parts: Combination, owner: str) -> None:
             owner, "compile", "'auto' or False, since what draws has no graph", parts.compile
         )
     if not isinstance(parts.initialization, Random):
+        if parts.fills_gaps:
+            wanted = (
+                f"'refuse' with initialization={parts.initialization.name!r}, which needs rows without gaps"
+            )
+            raise wrong_parameter(owner, "missing", wanted, "mask")
         _refuse_initialization(parts, parts.initialization, owner)
     if noise is not None and noise.unit_interval and parts.loss.support != "unit":
         raise wrong_parameter(

@@ -62,7 +62,10 @@ def check_rows(
         ensure_min_samples=min_rows,
         ensure_all_finite=False,
     )
-    _refuse_non_finite(rows, owner, getattr(estimator, "feature_names_in_", None), gaps=gaps)
+    advice = (
+        ", or leave them out of the training with missing='mask'" if hasattr(estimator, "missing") else ""
+    )
+    _refuse_non_finite(rows, owner, getattr(estimator, "feature_names_in_", None), advice, gaps=gaps)
     return rows
 
 
@@ -76,7 +79,9 @@ def _refuse_other_shape(X: Any, estimator: Any, argument: str) -> None:
         )
 
 
-def _refuse_non_finite(rows: Rows, owner: str, names: NDArray[Any] | None, *, gaps: bool) -> None:
+def _refuse_non_finite(
+    rows: Rows, owner: str, names: NDArray[Any] | None, advice: str, *, gaps: bool
+) -> None:
     # The sum is finite unless a value is not, or the sum overflows: only then is a closer look worth it.
     with np.errstate(over="ignore", invalid="ignore"):
         if math.isfinite(rows.sum(dtype=np.float64)):
@@ -97,7 +102,8 @@ def _refuse_non_finite(rows: Rows, owner: str, names: NDArray[Any] | None, *, ga
     others = int((~finite).any(axis=1).sum()) - 1
     raise DataError(
         f"{owner} contains {what} in {where}{f', and {others} more such rows' if others else ''}. "
-        "Drop or impute these rows first, for example with sklearn.impute.SimpleImputer."
+        f"Drop or impute these rows first, for example with sklearn.impute.SimpleImputer"
+        f"{advice if what == 'NaN' else ''}."
     )
 
 

@@ -52,6 +52,9 @@ PARTS: Mapping[str, Mapping[str, type[Specification]]] = {
     "initialization": INITIALIZATIONS,
 }
 
+#: What is done about missing values.
+MISSING = ("auto", "refuse", "mask")
+
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 #: What torch.compile works with.
@@ -94,6 +97,17 @@ class Settings:
     sampler: Sampler | None = None
     centred: bool = False
     initialization: Initialization = Random()  # noqa: RUF009
+    missing: str = "auto"
+
+    @property
+    def sees_gaps(self) -> bool:
+        """Whether values of a row may be missing."""
+        return takes_gaps(self.missing, self.network)
+
+    @property
+    def fills_gaps(self) -> bool:
+        """Whether missing values are filled in before the network, which cannot look past them."""
+        return self.missing == "mask" and not self.network.sees_gaps
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON can hold them."""
@@ -218,9 +232,15 @@ def settings_for(
         sampler=sampler,
         centred=check_flag(parameters.get("centred", False), parameter="centred", owner=owner),
         initialization=initialization,
+        missing=check_choice(parameters.get("missing", "auto"), MISSING, parameter="missing", owner=owner),
     )
     refuse_nonsense(settings, owner)
     return settings
+
+
+def takes_gaps(missing: object, network: Architecture) -> bool:
+    """Return whether rows may have gaps: as ``missing`` says, or as the network can bear."""
+    return missing == "mask" or (missing == "auto" and network.sees_gaps)
 
 
 def network_for(network: object, owner: str) -> Architecture:

@@ -69,6 +69,11 @@ class Autoencoder(BaseAutoencoder):
         to [0, 1]; 255 for unsigned bytes). ``"auto"`` leaves data in [0, 1]
         alone, takes "sequence" for recurrent networks, "range" for images and unsigned bytes, and
         "standard" for everything else.
+    missing : {"auto", "refuse", "mask"}, default="auto"
+        What to do about NaN. "mask" trains on what is observed: a missing value is left out of the loss, and
+        the encoder is given the mean of its column; codes and copies of rows with gaps are found likewise, so
+        that `reconstruct` fills them in. "refuse" is an error that names row and column. "auto" refuses, but
+        for networks that look past gaps ("transformer", "lstm" and their like).
     initialization : str or part, default="random"
         What the weights start from: "random"; "pca", the principal components, below which training then
         never falls; "stacked", layers trained one by one as (with noise, denoising) autoencoders; "rbm",
