@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +52,18 @@ def as_tensor(array: NDArray[np.floating]) -> Tensor:
     tensor = torch.from_numpy(alias.reshape(array.shape))
     tensor._isthmus_owner = array  # type: ignore[attr-defined]  # the memory must outlive the tensor
     return tensor
+
+
+def _work_alone() -> None:
+    """Have a forked child compute on one thread.
+
+    It has none of its parent's threads, but OpenMP, whose books were copied too, waits for them for ever.
+    """
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_work_alone)
 
 
 @contextmanager
