@@ -203,6 +203,7 @@ BAD_PARAMETERS = {
         ((8.5,), "an integer of at least 1"),
     ],
     "activation": [("rulu", "Did you mean 'relu'"), (None, "one of 'identity', 'relu'")],
+    "missing": [("drop", "must be one of 'auto', 'refuse', 'mask'"), (None, "must be one of")],
     "initialization": [
         ("rmb", "Did you mean 'rbm'"),
         (3, "one of 'random', 'pca', 'stacked', 'rbm'"),

@@ -228,6 +228,7 @@ def test_a_failing_write_leaves_the_old_model(moment, saved, digits, monkeypatch
             raise OSError(5, "Input/output error")
         return rename(path, target)
 
+    monkeypatch.setattr(persistence, "exchange", lambda *_: False)  # as where the system cannot
     monkeypatch.setattr(persistence, "_write_synced", failing_write)
     monkeypatch.setattr(type(saved), "rename", failing_rename)
     with pytest.raises(

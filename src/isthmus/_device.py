@@ -54,6 +54,13 @@ def as_tensor(array: NDArray[np.floating]) -> Tensor:
     return tensor
 
 
+def is_short_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that there is not enough memory; torch has a class for that on GPUs alone."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
 def _work_alone() -> None:
     """Have a forked child compute on one thread.
 

@@ -11,6 +11,7 @@ written for scikit-learn keeps working::
      ├── ModelFileError          (ValueError)  a saved model that is not one, or is damaged
      ├── CompressedDataError     (ValueError)  compressed data that are damaged, or not for this model
      ├── OutputExistsError       (FileExistsError)  writing would replace something
+     ├── MemoryShortError        (MemoryError)  what was asked for does not fit into memory
      ├── DivergenceError         (FloatingPointError)  the loss of a training is no longer finite
      ├── DownloadError           (OSError)     a data set could not be fetched
      └── MissingDependencyError  (ImportError) an optional package is needed
@@ -39,6 +40,7 @@ __all__ = [
     "InvalidTypeError",
     "IsthmusError",
     "IsthmusWarning",
+    "MemoryShortError",
     "MissingDependencyError",
     "ModelFileError",
     "NoImprovementWarning",
@@ -78,6 +80,10 @@ class CompressedDataError(IsthmusError, ValueError):
 
 class OutputExistsError(IsthmusError, FileExistsError):
     """Writing would replace an existing file or folder."""
+
+
+class MemoryShortError(IsthmusError, MemoryError):
+    """What was asked for does not fit into memory, also in small pieces."""
 
 
 class DivergenceError(IsthmusError, FloatingPointError):

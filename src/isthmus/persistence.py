@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from isthmus._exchange import exchange
 from isthmus.errors import DataError, ModelFileError, OutputExistsError
 
 if TYPE_CHECKING:
@@ -165,6 +166,9 @@ def _swap(staging: Path, folder: Path) -> None:
     if not folder.exists():
         staging.rename(folder)
         return
+    if exchange(staging, folder):
+        _keep_guests(staging, folder)
+        return
     retired = staging.with_name(staging.name + "-old")
     folder.rename(retired)
     try:
@@ -172,10 +176,15 @@ def _swap(staging: Path, folder: Path) -> None:
     except OSError:
         retired.rename(folder)
         raise
-    for item in retired.iterdir():
-        if item.name not in (CONFIG, WEIGHTS):
-            item.rename(folder / item.name)  # what the user put beside the model is not ours to remove
+    _keep_guests(retired, folder)
     shutil.rmtree(retired, ignore_errors=True)
+
+
+def _keep_guests(old: Path, folder: Path) -> None:
+    """Move to the new folder what the user put beside the old model: it is not ours to remove."""
+    for item in old.iterdir():
+        if item.name not in (CONFIG, WEIGHTS):
+            item.rename(folder / item.name)
 
 
 def _write_synced(path: Path, content: bytes) -> None:

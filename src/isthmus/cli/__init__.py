@@ -88,6 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except CycloptsError as error:
             command = next((token for token in tokens if token in app), "")
             return failure(f"{error} See 'isthmus {command + ' ' if command else ''}--help'.")
+        except MemoryError as error:
+            return failure(str(error) or "There is not enough memory.")
         except (ValueError, TypeError, OSError, ImportError) as error:
             if not is_users_mistake(error):
                 raise

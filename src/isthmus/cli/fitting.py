@@ -123,6 +123,9 @@ def fit(
         note(f"Interrupted; no model was written. {_how_to_go_on(saving)}")
         return INTERRUPTED
 
+    for read in (source, held_out):
+        if read is not None:
+            read.check_unchanged()
     if source.columns is not None:
         estimator.feature_names_in_ = np.asarray(source.columns, dtype=object)
     estimator.save(target, overwrite=force)

@@ -37,8 +37,9 @@ def transform(
     from isthmus.data import write_data
 
     fitted = load_model(model, device)
-    rows = rows_for(fitted, read_rows(data, missing=takes_gaps(fitted)))
-    codes = fitted.transform(rows)
+    source = read_rows(data, missing=takes_gaps(fitted))
+    codes = fitted.transform(rows_for(fitted, source))
+    source.check_unchanged()
     names = [str(name) for name in fitted.get_feature_names_out()]
     write_data(codes, output, columns=names, overwrite=force)
     say_shape(output, codes.shape, json)
@@ -72,7 +73,10 @@ def inverse_transform(
         Print one JSON object.
     """
     fitted = load_model(model, device)
-    _write_rows(fitted, fitted.inverse_transform(read_rows(codes).rows), output, force, json)
+    source = read_rows(codes)
+    rows = fitted.inverse_transform(source.rows)
+    source.check_unchanged()
+    _write_rows(fitted, rows, output, force, json)
 
 
 def reconstruct(
@@ -96,7 +100,9 @@ def reconstruct(
         Print one JSON object.
     """
     fitted = load_model(model, device)
-    copies = fitted.reconstruct(rows_for(fitted, read_rows(data, missing=takes_gaps(fitted))))
+    source = read_rows(data, missing=takes_gaps(fitted))
+    copies = fitted.reconstruct(rows_for(fitted, source))
+    source.check_unchanged()
     _write_rows(fitted, copies, output, force, json)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,12 +13,38 @@ from isthmus.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
 
 ENDINGS = (".npy", ".npz", ".csv", ".parquet")
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a file was like when it was opened; a file that is written to meanwhile is not like it any more."""
+
+    path: Path
+    inode: int
+    size: int
+    changed: int
+
+    @classmethod
+    def of(cls, path: Path) -> Stamp:
+        """Return that of a file."""
+        status = path.stat()
+        return cls(path, status.st_ino, status.st_size, status.st_mtime_ns)
+
+    def check(self) -> None:
+        """Raise a DataError if the file is not what it was."""
+        try:
+            same = self == Stamp.of(self.path)
+        except OSError:
+            same = False
+        if not same:
+            raise DataError(
+                f"{self.path} was changed while it was read. Try again when nothing writes to it."
+            )
 
 
 @contextmanager
@@ -26,14 +54,19 @@ def readable(path: Path) -> Iterator[None]:
     Raises
     ------
     DataError
-        If there is no such file, if it is a folder, if it is empty, or if it cannot be read.
+        If there is no such file, if it is a folder, if it is empty, if it cannot be read, or if it is changed
+        meanwhile.
     """
     try:
         if path.is_dir():
             raise DataError(f"{path} is a folder, and a file was expected.")
-        if path.stat().st_size == 0:
+        stamp = Stamp.of(path)
+        if stamp.size == 0:
             raise DataError(f"{path} is empty.")
-        yield
+        try:
+            yield
+        finally:
+            stamp.check()  # also where damage was found: it may be half a file that somebody writes
     except FileNotFoundError as error:
         raise DataError(f"The file {path} does not exist.") from error
     except OSError as error:

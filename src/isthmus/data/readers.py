@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isthmus._checks import suggestion, wrong_parameter
-from isthmus.data._files import ENDINGS
+from isthmus.data._files import ENDINGS, Stamp
 from isthmus.data.arrays import read_npy, read_npz
 from isthmus.data.bundled import load_mnist
 from isthmus.data.csv_files import read_csv
@@ -42,6 +42,8 @@ class Data:
         The shape of an image, if rows are images; also when they are flattened, as in MNIST.
     name : str, default=""
         Where they come from, in words.
+    stamp : Stamp, optional
+        What the file was like, where rows stay in it until they are used.
     """
 
     rows: NDArray[Any]
@@ -49,6 +51,20 @@ class Data:
     labels: NDArray[Any] | None = None
     image_shape: tuple[int, ...] | None = None
     name: str = ""
+    stamp: Stamp | None = None
+
+    def check_unchanged(self) -> None:
+        """Raise if the rows come from a file that was changed since it was opened.
+
+        Rows of an ``.npy`` file are read when they are used: ask afterwards, before a result is kept.
+
+        Raises
+        ------
+        DataError
+            If it was.
+        """
+        if self.stamp is not None:
+            self.stamp.check()
 
     def __repr__(self) -> str:
         """Return the name, the shape and the type, and no numbers."""
@@ -146,7 +162,8 @@ def _read_file(path: Path, key: str | None, *, missing: bool) -> Data:
         return Data(rows, labels=labels, name=path.name)
     _refuse_key(key)
     if ending == ".npy":
-        return Data(read_npy(path), name=path.name)
+        rows = read_npy(path)
+        return Data(rows, name=path.name, stamp=Stamp.of(path))
     read = read_csv if ending == ".csv" else read_parquet
     table, columns = read(path, missing=missing)
     return Data(table, columns=columns, name=path.name)
@@ -164,7 +181,7 @@ def _checked(data: Data) -> Data:
         raise DataError(f"{data.name} has the shape {shape}: there is nothing in it.")
     if len(shape) == 2:
         return data
-    return Data(data.rows, labels=data.labels, image_shape=shape[1:], name=data.name)
+    return replace(data, image_shape=shape[1:])
 
 
 def _refuse_key(key: str | None) -> None:

@@ -49,7 +49,7 @@ from isthmus.estimators._settings import (
     takes_gaps,
 )
 from isthmus.estimators._stacking import Stack
-from isthmus.estimators._trainer import Trainer
+from isthmus.estimators._trainer import Trainer, memory_worded
 from isthmus.estimators._warnings import warn_of_dead_codes, warn_of_interruption
 from isthmus.training import (
     Checkpoint,
@@ -481,7 +481,8 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         if self.verbose:
             callbacks.append(ProgressBar(type(self).__name__))
         trainer = self._make_trainer(1.0, fresh=True)
-        with kept_at_least(self._assembly, settings, rows, type(self).__name__):
+        owner = type(self).__name__
+        with kept_at_least(self._assembly, settings, rows, owner), memory_worded(owner, settings.batch_size):
             history = trainer.train(
                 rows,
                 seed=seed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from isthmus._device import as_tensor
+from isthmus._device import as_tensor, is_short_of_memory
+from isthmus.errors import MemoryShortError
 from isthmus.estimators._assembly import Assembly, Decoder, Encoder
 from isthmus.estimators._rows import BLOCK_ROWS, Rows, precision_of
 from isthmus.objectives import ReconstructionLoss
@@ -34,8 +35,8 @@ def apply_in_blocks(module: nn.Module, rows: Rows, n_outputs: int) -> Rows:
     outputs = np.empty((len(rows), n_outputs), dtype=precision_of(rows))
     target = torch.from_numpy(outputs)
     module = in_precision(module, target.dtype)
-    for start, block in blocks(module, rows):
-        target[start : start + BLOCK_ROWS].copy_(module(block))
+    for chosen, part in done_in_blocks(module, rows, module):
+        target[chosen].copy_(part)
     return outputs
 
 
@@ -46,11 +47,14 @@ def loss_of_rows(
     """Return the reconstruction loss of each row, shape (n,), in the precision of the rows."""
     losses = np.empty(len(rows))
     assembly = in_precision(assembly, torch_precision(rows))
-    for start, block in blocks(assembly, rows):
+
+    def losses_of(block: Tensor) -> Tensor:
         scaled = encoder.scaling(block)
         gaps = bool(scaled.isnan().any())
-        part = loss.per_row(assembly(scaled)[0], scaled, assembly.learnt(), gaps=gaps)
-        losses[start : start + BLOCK_ROWS] = part.double().cpu().numpy()
+        return loss.per_row(assembly(scaled)[0], scaled, assembly.learnt(), gaps=gaps)
+
+    for chosen, part in done_in_blocks(assembly, rows, losses_of):
+        losses[chosen] = part.double().cpu().numpy()
     return losses
 
 
@@ -129,6 +133,38 @@ def blocks(module: nn.Module, rows: Rows) -> Iterator[tuple[int, Tensor]]:
     source = as_tensor(rows)
     for start in range(0, len(rows), BLOCK_ROWS):
         yield start, source[start : start + BLOCK_ROWS].to(device, precision)
+
+
+def done_in_blocks(
+    module: nn.Module, rows: Rows, work: Callable[[Tensor], Tensor]
+) -> Iterator[tuple[slice, Tensor]]:
+    """Yield what work makes of blocks of rows on the module's device, each with its place.
+
+    Where memory is short, blocks become smaller.
+
+    Raises
+    ------
+    MemoryShortError
+        When a single row does not fit.
+    """
+    device, precision = next(module.parameters()).device, torch_precision(rows)
+    source, start, size = as_tensor(rows), 0, BLOCK_ROWS
+    while start < len(rows):
+        chosen = slice(start, start + size)
+        try:
+            result = work(source[chosen].to(device, precision))
+        except (RuntimeError, MemoryError) as error:
+            if not is_short_of_memory(error):
+                raise
+            if size == 1:
+                raise MemoryShortError(
+                    f"There is not enough memory on {device} to pass a single row through the network. Free some, or "
+                    "use a smaller network."
+                ) from error
+            size = max(1, min(size, len(rows) - start) // 4)
+            continue
+        yield chosen, result
+        start += size
 
 
 def torch_precision(rows: Rows) -> torch.dtype:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from isthmus._device import fair_threads
+from isthmus._device import fair_threads, is_short_of_memory
 from isthmus._kernels import Kernels, load_kernels
 from isthmus.bottlenecks import GaussianBottleneck
-from isthmus.errors import DeviceMemoryWarning
+from isthmus.errors import DeviceMemoryWarning, MemoryShortError
 from isthmus.estimators._assembly import Assembly
 from isthmus.estimators._closed_form import ClosedForm
 from isthmus.estimators._contrastive import LikelihoodGradient, MachineObjective
@@ -254,6 +255,26 @@ def surroundings(
         low, high = 0.0, 1.0
     tiles = functools.cache(functools.partial(settings.network.tiles, input_shape))
     return Surroundings(low, high, math.nan if settings.network.sees_gaps else 0.0, pool, tiles)
+
+
+@contextmanager
+def memory_worded(owner: str, batch_size: int) -> Iterator[None]:
+    """Word what is raised where a training does not fit into memory.
+
+    Raises
+    ------
+    MemoryShortError
+        With what to do.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_short_of_memory(error):
+            raise
+        raise MemoryShortError(
+            f"There is not enough memory to train {owner} on batches of {batch_size} rows. Use a smaller batch_size or "
+            "network, or fewer rows."
+        ) from error
 
 
 def batches_on(
