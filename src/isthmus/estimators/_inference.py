@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from isthmus._device import as_tensor, is_short_of_memory
-from isthmus.errors import MemoryShortError
+from isthmus.errors import DataError, MemoryShortError
 from isthmus.estimators._assembly import Assembly, Decoder, Encoder
 from isthmus.estimators._rows import BLOCK_ROWS, Rows, precision_of
 from isthmus.objectives import ReconstructionLoss
@@ -37,7 +37,21 @@ def apply_in_blocks(module: nn.Module, rows: Rows, n_outputs: int) -> Rows:
     module = in_precision(module, target.dtype)
     for chosen, part in done_in_blocks(module, rows, module):
         target[chosen].copy_(part)
+    _refuse_overflow(outputs)
     return outputs
+
+
+def _refuse_overflow(outputs: Rows) -> None:
+    # As with rows that come in, the sum tells in nearly all cases.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if math.isfinite(outputs.sum(dtype=np.float64)):
+            return
+    finite = np.isfinite(outputs).all(axis=1)
+    if not finite.all():
+        raise DataError(
+            f"What the network makes of row {int(np.argmin(finite))} is not finite: values of the row, or weights, are "
+            f"too large for {outputs.dtype}. Look for values far beyond those of the training data."
+        )
 
 
 @torch.inference_mode()

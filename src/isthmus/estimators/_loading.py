@@ -133,6 +133,7 @@ def _rebuild(
         raise ModelFileError(
             "its network is one of Isthmus, so that network=(encoder, decoder) is not wanted."
         )
+    _refuse_impossible_sizes(saved, tensors)
     model = owner(**_parameters(owner, parameters))
     settings = _settings(saved, name)
     if modules is not None:
@@ -165,6 +166,17 @@ def _rebuild(
     model.loss_ = model.history_[(model.best_epoch_ or 0) - 1]["loss"]
     model.code_usage_ = np.asarray(config["code_usage"], dtype=np.float64)
     return model
+
+
+def _refuse_impossible_sizes(saved: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Raise where a configuration asks for more than the weights can be of, before it is built."""
+    n_values = sum(tensor.numel() for tensor in tensors.values())
+    for part in ("network", "bottleneck"):
+        for setting, value in dict(saved.get(part) or {}).items():
+            # Each layer has a weight of its own; nothing else is counted in more than there are numbers.
+            most = len(tensors) if setting.endswith("layers") else n_values + 1000
+            if isinstance(value, int) and value > most:
+                raise ModelFileError(f"its {part} has {setting}={value:.3g}, which its weights cannot be of.")
 
 
 def _parameters(owner: type[BaseAutoencoder], saved: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import torch
 
 import isthmus
 from isthmus._kernels import load_kernels
-from isthmus.errors import ReproducibilityWarning
+from isthmus.errors import CheckpointError, ReproducibilityWarning
 from isthmus.estimators._building import seed_of
 from isthmus.estimators._saving import plain
 from isthmus.estimators._settings import Settings
@@ -65,6 +65,10 @@ def identify(
         return
     now = _environment(device)
     began = (checkpoint.found or {}).get("environment", now)
+    if not isinstance(began, dict):
+        raise CheckpointError(
+            f"The checkpoint in {checkpoint.folder} is damaged: a part is missing. Remove it."
+        )
     checkpoint.identify(
         {
             "class": owner,
@@ -82,7 +86,7 @@ def identify(
     )
     differences = [name for name in now if began.get(name) != now[name]]
     if differences:
-        what = ", ".join(f"{name} was {began[name]} and is {now[name]}" for name in differences)
+        what = ", ".join(f"{name} was {began.get(name)} and is {now[name]}" for name in differences)
         warnings.warn(
             f"The fit of {owner} goes on from {checkpoint.folder} where results may differ in their last digits: "
             f"{what}.",

@@ -109,7 +109,8 @@ def _refuse_non_finite(
 
 def check_codes(codes: ArrayLike, n_components: int, owner: str) -> Rows:
     """Return codes as rows of float32 or float64, shape (n, n_components)."""
-    rows: Rows = check_array(codes, dtype=_floating(codes), order="C", input_name="codes")
+    with np.errstate(invalid="ignore"):  # large codes of both signs, in the sum that scikit-learn looks at
+        rows: Rows = check_array(codes, dtype=_floating(codes), order="C", input_name="codes")
     if rows.shape[1] != n_components:
         raise DataError(
             f"codes has {rows.shape[1]} features, but {owner} is expecting {n_components} features as input: "

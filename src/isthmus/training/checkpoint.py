@@ -282,7 +282,12 @@ def _counter_of(name: str) -> int:
 def _difference(name: str, was: Any, now: Any) -> str:
     if isinstance(was, str) and isinstance(now, str) and len(was) == len(now) == 64:
         return f"{name} differ"  # two digests tell nobody anything
-    return f"{name} was {was!r} and is {now!r}"
+    return f"{name} was {_shortened(was)} and is {_shortened(now)}"
+
+
+def _shortened(value: Any, length: int = 120) -> str:
+    text = repr(value)
+    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -329,12 +334,9 @@ def read_state(path: Path) -> dict[str, Any]:
             )
         if header["checksum"] != _checksum(header["state"], tensors):
             raise CheckpointError(f"{path} is damaged: its checksum is wrong. Remove it.")
-        state = _unpacked(json.loads(header["state"]), tensors)
-        if not (
-            isinstance(state, dict)
-            and isinstance(state["identity"], dict)
-            and isinstance(state["state"], dict)
-        ):
+        found = json.loads(header["state"])
+        state = {"identity": found["identity"], "state": _unpacked(found["state"], tensors)}
+        if not all(isinstance(part, dict) for part in state.values()):
             raise CheckpointError(f"{path} is damaged: a part is missing. Remove it.")
     except (SafetensorError, OSError, LookupError, TypeError, ValueError, RecursionError) as error:
         if isinstance(error, CheckpointError):

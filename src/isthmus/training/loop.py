@@ -18,7 +18,7 @@ from isthmus.training.checkpoint import Stage
 from isthmus.training.divergence import find_fault, what_is_lost
 from isthmus.training.gradients import Autograd, Gradient, Objective
 from isthmus.training.optimizers import Stepper
-from isthmus.training.run import Progress, Run, load_network
+from isthmus.training.run import Progress, Run, load_network, rows_of
 from isthmus.training.schedules import Schedule
 from isthmus.training.state import History, Model
 
@@ -175,6 +175,8 @@ class _Safety:
         self.good: dict[str, Any] = {}
         if self.saved is not None and "now" in self.saved:
             with self._worded():
+                if self.saved["good"] is not None:
+                    run.load_state_dict(self.saved["good"])  # to see now whether it can be gone back to
                 run.load_state_dict(self.saved["now"])
 
     def finished(self) -> bool:
@@ -183,8 +185,11 @@ class _Safety:
             return False
         with self._worded():
             load_network(self.run.network, self.saved["network"])
-            self.run.state.history.rows = [dict(row) for row in self.saved["history"]]
-            self.run.state.history.best_epoch = self.saved["best_epoch"]
+            history, best = self.run.state.history, self.saved["best_epoch"]
+            history.rows = rows_of(self.saved["history"])
+            history.best_epoch = None if best is None else int(best)
+            if not history.rows or not 0 < (best or 1) <= len(history.rows):
+                raise ValueError("its history does not have the epochs that it should")
         self.run.network.eval()
         return True
 

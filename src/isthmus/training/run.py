@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -170,11 +171,11 @@ class Run:
         _load_optimizer(self.optimizer, copied(saved["optimizer"]))
         if isinstance(self.gradient, Stateful):
             self.gradient.load_state_dict(_on(device, copied(saved["gradient"])))
-        self.progress = Progress(int(saved["position"]), float(saved["seconds"]))
+        self.progress = Progress(int(saved["position"]), _finite(saved["seconds"]))
         self.progress.means.load_state_dict(_on(device, copied(saved["means"])))
-        state.history.rows = list(saved["history"])
+        state.history.rows = rows_of(saved["history"])
         state.epoch, state.step, state.stop = int(saved["epoch"]), int(saved["step"]), bool(saved["stop"])
-        self.factor, self.share = float(saved["factor"]), float(saved["share"])
+        self.factor, self.share = _finite(saved["factor"]), _finite(saved["share"])
         self.tries = int(saved["tries"])
 
     def load_callbacks(self, saved: Mapping[str, Any]) -> None:
@@ -204,6 +205,20 @@ def copied(tree: Any) -> Any:
     if isinstance(tree, list | tuple):
         return [copied(value) for value in tree]
     return copy.copy(tree)
+
+
+def rows_of(saved: Any) -> list[dict[str, float]]:
+    """Return the rows of a history from a file, if that is what they are."""
+    rows = [{str(name): _finite(value) for name, value in row.items()} for row in saved]
+    if any(not {"epoch", "loss"} <= row.keys() for row in rows):
+        raise ValueError("its history has rows without an epoch or a loss")
+    return [{**row, "epoch": int(row["epoch"])} for row in rows]
+
+
+def _finite(value: Any) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"a number is {value}")
+    return float(value)
 
 
 def load_network(network: nn.Module, saved: Mapping[str, Tensor]) -> None:
