@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
 
 from isthmus.errors import DataError
+from isthmus.estimators._refusals import culprit_named, refuse_unusable
 
 #: Floating numbers or unsigned bytes.
 Rows = NDArray[Any]
@@ -52,16 +53,18 @@ def check_rows(
     owner = f"{argument} of {type(estimator).__name__}"
     if not reset:
         _refuse_other_shape(X, estimator, argument)
+    refuse_unusable(X, owner)
     flat = flatten(X)
-    rows: Rows = validate_data(
-        estimator,
-        flat,
-        reset=reset,
-        dtype=_numbers(flat),
-        order="C",
-        ensure_min_samples=min_rows,
-        ensure_all_finite=False,
-    )
+    with culprit_named(X, owner):
+        rows: Rows = validate_data(
+            estimator,
+            flat,
+            reset=reset,
+            dtype=_numbers(flat),
+            order="C",
+            ensure_min_samples=min_rows,
+            ensure_all_finite=False,
+        )
     advice = (
         ", or leave them out of the training with missing='mask'" if hasattr(estimator, "missing") else ""
     )

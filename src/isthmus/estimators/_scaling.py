@@ -10,6 +10,12 @@ from isthmus._checks import check_choice
 from isthmus.errors import DataError
 from isthmus.estimators._rows import BLOCK_ROWS, Rows
 
+#: Largest value of data in [0, 1] that are left as they are, at least.
+TINY = 1e-6
+
+#: Where squares neither overflow nor vanish.
+SQUARES = (1e-140, 1e140)
+
 SCALES = ("auto", "none", "standard", "sequence", "minmax", "range")
 
 
@@ -76,7 +82,8 @@ def learn_scaling(
     check_choice(scale, SCALES, parameter="scale", owner=owner)
     low, high = _column_range(X)
     if scale == "auto":
-        unit_interval = low.min() >= 0 and high.max() <= 1
+        # Far below 1, single precision would have nothing left of them.
+        unit_interval = low.min() >= 0 and (high.max() == 0 or TINY <= high.max() <= 1)
         images = len(shape) > 1 or bytes_
         otherwise = "sequence" if sequential else "range" if images else "standard"
         scale = "none" if unit_interval else otherwise
@@ -118,6 +125,11 @@ def _column_range(X: Rows) -> tuple[np.ndarray, np.ndarray]:
 
 def _column_moments(X: Rows) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard deviation of each column, in double precision and little memory."""
+    sizes = np.fmax.reduce(np.abs(_column_range(X)), axis=0)
+    if ((sizes > SQUARES[1]) | ((sizes < SQUARES[0]) & (sizes > 0))).any():
+        factor = np.where(sizes > 0, sizes, 1.0)
+        moments = _column_moments(X.astype(np.float64) / factor)
+        return moments[0] * factor, moments[1] * factor
     mean = X.mean(axis=0, dtype=np.float64)
     counts: np.ndarray | int = len(X)
     if np.isnan(mean).any():
