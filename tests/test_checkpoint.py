@@ -332,6 +332,14 @@ class Signal(Callback):
             signal.raise_signal(self.number)
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c():
+    """Have Ctrl-C do what it does, also where the tests were started with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_ctrl_c_saves_and_the_same_fit_goes_on(X, tmp_path):
     with pytest.warns(TrainingInterruptedWarning, match="The same fit goes on from the checkpoint in"):
         model = small(callbacks=[Signal(signal.SIGINT)])().fit(X, checkpoint=tmp_path)
@@ -358,6 +366,23 @@ def test_sigterm_saves_before_it_does_what_it_does(X, tmp_path):
     finally:
         signal.signal(signal.SIGTERM, before)
     assert read_state(sorted(tmp_path.glob("stage-*"))[-1])["state"]["now"]["step"] == 20
+    assert result_of(small()().fit(X, checkpoint=tmp_path), X) == result_of(small()().fit(X), X)
+
+
+def test_a_signal_in_the_last_step_is_not_forgotten(X, tmp_path):
+    with pytest.warns(TrainingInterruptedWarning):
+        small(callbacks=[Signal(signal.SIGINT, 32)])().fit(X, checkpoint=tmp_path)
+    assert result_of(small()().fit(X, checkpoint=tmp_path), X) == result_of(small()().fit(X), X)
+
+
+class SignalAtTheEnd(Callback):
+    def on_training_end(self, state):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_signal_after_the_last_step_is_not_forgotten(X, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        small(callbacks=[SignalAtTheEnd()])().fit(X, checkpoint=tmp_path)
     assert result_of(small()().fit(X, checkpoint=tmp_path), X) == result_of(small()().fit(X), X)
 
 

@@ -39,6 +39,9 @@ class PostponedSignals:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # What came after the last pause is not forgotten; an error that is on its way goes first.
+        if kind is None:
+            self.deliver()
         self._restore()
 
     def deliver(self) -> None:

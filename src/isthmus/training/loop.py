@@ -135,7 +135,7 @@ def _train(run: Run, validation: Batches | None, safety: _Safety) -> None:
             callback.on_training_start(state)
         safety.begin()
         while state.epoch < state.epochs and not state.stop:
-            row = run.train_epoch(safety.between_steps)
+            row = run.train_epoch(safety.pause)
             if validation is not None:
                 row |= run.validate(validation)
             lost = what_is_lost(run, row)
@@ -202,25 +202,27 @@ class _Safety:
         if self.saved is not None:
             self.good, self.saved = self.saved["good"] or self.good, None
 
-    def between_steps(self) -> None:
-        """Save if it is time to, or if the process is asked to end; then let it."""
+    def pause(self, finished_epochs: int | None = None) -> None:
+        """Save if it is time to, or if the process is asked to end; then let it.
+
+        Called between two steps; after an epoch, with the number of those that are done.
+        """
         if self.stage is None or self.signals is None:
             return
         received = self.signals.received is not None
-        if received or self.stage.is_due():
+        if received or self.stage.is_due(finished_epochs):
             self._save()
         if received:
             self.signals.deliver()
 
     def after_epoch(self) -> None:
-        """Remember the state, and save it if it is time to."""
+        """Remember the state, and pause."""
         state = self.run.state
         self.run.progress = Progress()
         # Counted in steps, for what a training goes back to must not depend on the time that it takes.
         if state.step - self.good["step"] >= REMEMBERED_STEPS:
             self.good = self.run.state_dict()
-        if self.stage is not None and self.stage.is_due(state.epoch):
-            self._save()
+        self.pause(state.epoch)
 
     def finish(self) -> None:
         """Save the result in the place of the state."""
@@ -256,7 +258,7 @@ class _Safety:
         warnings.warn(
             f"{happened} It goes on from epoch {run.state.epoch + 1} with {run.peaks[0] * run.share:g}.",
             DivergenceWarning,
-            stacklevel=2,
+            stacklevel=7,  # from an estimator's fit; elsewhere a line of ours is named
         )
 
     def _restore(self) -> None:

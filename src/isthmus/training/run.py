@@ -80,7 +80,7 @@ class Run:
         self.progress = Progress()
         self.factor, self.share, self.tries = 1.0, 1.0, 0
 
-    def train_epoch(self, between_steps: Callable[[], None]) -> dict[str, float]:
+    def train_epoch(self, pause: Callable[[], None]) -> dict[str, float]:
         """Finish a pass and return its row of the history; no step in here waits for the device."""
         state, progress = self.state, self.progress
         start = time.perf_counter() - progress.seconds
@@ -95,7 +95,7 @@ class Run:
                 callback.on_step_end(state)
             if added_up and not self.is_finite():
                 break  # what is left of a long epoch would be in vain
-            between_steps()
+            pause()
         state.epoch += 1
         row = {"epoch": state.epoch, **progress.means.result()}
         return row | {"learning_rate": self.peaks[0] * self.factor, "seconds": progress.seconds}
