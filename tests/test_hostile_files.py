@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 import isthmus
 from isthmus import Autoencoder, Checkpoint, load
 from isthmus.data import read_data
-from isthmus.errors import CheckpointError, DataError, ModelFileError
+from isthmus.errors import CheckpointError, DataError, InvalidParameterError, ModelFileError
 from isthmus.training.checkpoint import read_state, write_state
 
 ROOT = Path(__file__).parents[1]
@@ -221,3 +221,25 @@ def test_checkpoints_with_strange_values(edit, X, tmp_path):
         Autoencoder(3, epochs=2, random_state=0).fit(X, checkpoint=tmp_path)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 2000
+
+
+def test_long_names_and_deep_values_take_no_time():
+    """Where they were met, the time grew with the square of the length, or Python gave up."""
+    for loss in ("x" * 200_000, "mse:" + "[" * 100_000, "(" * 50_000):
+        with pytest.raises(InvalidParameterError) as caught:
+            Autoencoder(2, loss=loss).fit(np.eye(4))
+        assert len(str(caught.value)) < 1000
+
+
+def test_groups_of_many_channels_are_found_at_once():
+    from isthmus.networks.convolutional import _normalization
+
+    assert [_normalization(channels, None).num_groups for channels in (1, 7, 8, 12, 16)] == [1, 1, 1, 2, 2]
+    assert _normalization(2**31 - 1, None).num_groups == 2**31 - 1  # a prime
+
+
+@pytest.mark.parametrize(("entry", "value"), [("code_usage", [1.0]), ("feature_names", ["a", "b"])])
+def test_lists_of_another_length_are_refused(entry, value, saved):
+    change(saved, **{entry: value})
+    with pytest.raises(ModelFileError, match=f"its {entry} has {len(value)} entries"):
+        load(saved)

@@ -20,13 +20,26 @@ def wrong_parameter(
     owner: str, parameter: str, wanted: str, got: object, advice: str = ""
 ) -> InvalidParameterError:
     """Return the error that says which parameter of what is wrong, and what to do."""
-    message = f"The {parameter!r} parameter of {owner} must be {wanted}. Got {got!r} instead."
+    message = f"The {parameter!r} parameter of {owner} must be {wanted}. Got {shortened(repr(got))} instead."
     return InvalidParameterError(f"{message} {advice}".rstrip())
+
+
+def shortened(text: str, length: int = 300) -> str:
+    r"""Return text as one line of at most ``length`` characters: what comes from files may be of any size.
+
+    Examples
+    --------
+    >>> shortened("a name\nin two lines"), shortened("x" * 100, length=9)
+    ('a name in two lines', 'xxxxxx...')
+    """
+    line = " ".join(text[: 2 * length].split())
+    return line if len(line) <= length and len(text) <= 2 * length else line[: length - 3] + "..."
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return ``Did you mean 'x'?`` for the nearest known name, or an empty string."""
-    close = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.5)
+    # The time that it takes grows with the square of the length, and so long a name is like no known one.
+    close = difflib.get_close_matches(name[:100].lower(), list(known), n=1, cutoff=0.5)
     return f"Did you mean {close[0]!r}?" if close else ""
 
 

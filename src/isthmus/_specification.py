@@ -123,5 +123,10 @@ _OUTER_COMMA = re.compile(r",(?![^()]*\))")
 def _literal(text: str) -> Any:
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (
+        ValueError,
+        SyntaxError,
+        RecursionError,
+        MemoryError,
+    ):  # the last two where it is nested too deeply
         return text

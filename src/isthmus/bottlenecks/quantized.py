@@ -269,7 +269,8 @@ class FiniteScalar(Bottleneck):
         levels = check_widths(self.levels, parameter="levels", owner="FiniteScalar", at_least_one=True)
         if min(levels) < 2:
             raise wrong_parameter("FiniteScalar", "levels", "at least 2 everywhere", self.levels)
-        if math.prod(levels) >= 2**63:
+        # Of 63 levels the product is too large already; that of millions takes hours.
+        if len(levels) >= 63 or math.prod(levels) >= 2**63:
             wanted = "such that a vector has less than 2^63 values, which is what a token can count"
             raise wrong_parameter("FiniteScalar", "levels", wanted, self.levels)
         object.__setattr__(self, "levels", levels)

@@ -165,6 +165,12 @@ def _rebuild(
     model.engine_ = dict(config.get("engine", {}))  # not in files of before it was known
     model.loss_ = model.history_[(model.best_epoch_ or 0) - 1]["loss"]
     model.code_usage_ = np.asarray(config["code_usage"], dtype=np.float64)
+    lengths = {"code_usage": (len(model.code_usage_), settings.n_components)}
+    if config["feature_names"] is not None:
+        lengths["feature_names"] = (len(config["feature_names"]), n_features)
+    for entry, (length, wanted) in lengths.items():
+        if length != wanted:
+            raise ModelFileError(f"its {entry} has {length} entries, but should have {wanted}.")
     return model
 
 

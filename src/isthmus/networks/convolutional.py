@@ -330,7 +330,5 @@ class DoublingConvolution(nn.Module):
 
 
 def _normalization(channels: int, generator: torch.Generator | None) -> nn.GroupNorm:
-    groups = math.ceil(channels / _GROUP)
-    while channels % groups:
-        groups += 1
-    return nn.GroupNorm(groups, channels, device=device_of(generator))
+    together = next(size for size in range(_GROUP, 0, -1) if channels % size == 0)
+    return nn.GroupNorm(channels // together, channels, device=device_of(generator))

@@ -21,7 +21,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from isthmus._checks import check_flag, check_integer, check_number
+from isthmus._checks import check_flag, check_integer, check_number, shortened
 from isthmus.data import DRAFT_PREFIX, replacing
 from isthmus.errors import CheckpointError, InvalidTypeError, OutputExistsError
 from isthmus.training._locking import FolderLock
@@ -282,12 +282,7 @@ def _counter_of(name: str) -> int:
 def _difference(name: str, was: Any, now: Any) -> str:
     if isinstance(was, str) and isinstance(now, str) and len(was) == len(now) == 64:
         return f"{name} differ"  # two digests tell nobody anything
-    return f"{name} was {_shortened(was)} and is {_shortened(now)}"
-
-
-def _shortened(value: Any, length: int = 120) -> str:
-    text = repr(value)
-    return text if len(text) <= length else f"{text[: length - 3]}..."
+    return f"{name} was {shortened(repr(was), 120)} and is {shortened(repr(now), 120)}"
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
