@@ -463,9 +463,8 @@ def loss_with(model, rate, X):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("seed", [0, 1])
-def test_the_suggestion_trains_nearly_as_well_as_the_best_of_a_grid(parameters, seed, digits):
-    model = learner(**parameters, random_state=seed, epochs=20)
+def test_the_suggestion_trains_nearly_as_well_as_the_best_of_a_grid(parameters, digits):
+    model = learner(**parameters, random_state=0, epochs=20)
     found = find_learning_rate(model, digits[0])
     losses = [loss_with(model, rate, digits[0]) for rate in np.geomspace(1e-5, 10, 13)]
     untrained, best = max(filter(math.isfinite, losses[:4])), min(losses)
