@@ -247,7 +247,7 @@ def test_ctrl_c_before_the_first_epoch_writes_nothing(files, capsys, monkeypatch
 
     monkeypatch.setattr(ProgressBar, "on_step_end", interrupt)
     assert main(["fit", "train.npy", "-o", "model", *FIT]) == 130
-    assert "nothing was written" in capsys.readouterr().err
+    assert "Interrupted before the work was done" in capsys.readouterr().err
     assert not (files / "model").exists()
 
 

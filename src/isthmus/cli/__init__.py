@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 tokens, exit_on_error=False, print_error=False, result_action="return_value", verbose=False
             )
         except KeyboardInterrupt:
-            return failure("Interrupted; nothing was written.", INTERRUPTED)
+            return failure("Interrupted before the work was done.", INTERRUPTED)
         except Terminated:
             return failure("Asked to end before the work was done.", TERMINATED)
         except CycloptsError as error:
