@@ -203,6 +203,8 @@ def test_weights_that_overflow_give_no_copies(X, tmp_path):
         lambda saved: saved["identity"].update(learning_rate=[1] * 10_000),
         lambda saved: saved["state"]["now"].update(history=[{"epoch": 1, "loss": None}]),
         lambda saved: saved["state"]["now"].update(history=[{"epoch": 1}]),
+        lambda saved: saved["state"]["now"].update(history=[{"epoch": 1, "loss": 10**400}]),
+        lambda saved: saved["state"]["now"].update(seconds=10**400),
         lambda saved: saved["state"].update(good=3),
         lambda saved: saved["state"]["now"].update(position="x"),
         lambda saved: saved["state"].pop("now"),

@@ -216,9 +216,13 @@ def rows_of(saved: Any) -> list[dict[str, float]]:
 
 
 def _finite(value: Any) -> float:
-    if not math.isfinite(value):
-        raise ValueError(f"a number is {value}")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond all floats
+        raise ValueError("a number is too large") from None
+    if not math.isfinite(number):
+        raise ValueError(f"a number is {number}")
+    return number
 
 
 def load_network(network: nn.Module, saved: Mapping[str, Tensor]) -> None:
