@@ -123,10 +123,6 @@ _OUTER_COMMA = re.compile(r",(?![^()]*\))")
 def _literal(text: str) -> Any:
     try:
         return ast.literal_eval(text)
-    except (
-        ValueError,
-        SyntaxError,
-        RecursionError,
-        MemoryError,
-    ):  # the last two where it is nested too deeply
+    # The last two where it is nested too deeply.
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
         return text

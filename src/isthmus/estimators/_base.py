@@ -179,7 +179,7 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         ValueError
             When a parameter, the data or the checkpoint cannot be used; the message says what to do.
         FloatingPointError
-            When the loss is not finite, with a hundredth of the learning rate either.
+            When the loss is not finite, with a thousandth of the learning rate either.
         """
         owner = type(self).__name__
         with opened(checkpoint) as there, self._all_or_nothing():

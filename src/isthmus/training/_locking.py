@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from pathlib import Path
 
 from isthmus.errors import CheckpointError
-
-with contextlib.suppress(ImportError):  # not on Windows, where nothing keeps a second process out
-    import fcntl
 
 LOCK = "in-use"
 
@@ -41,8 +39,10 @@ class FolderLock:
             raise CheckpointError(
                 f"The checkpoint folder {self.path.parent} cannot be written to: {error.strerror or error}."
             ) from error
-        if "fcntl" not in globals():
+        if sys.platform == "win32":  # nothing keeps a second process out there
             return
+        import fcntl
+
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

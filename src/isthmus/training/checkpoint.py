@@ -12,7 +12,7 @@ import json
 import re
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,9 +150,10 @@ class OpenCheckpoint:
                     f"{self.folder} holds a checkpoint. Go on from it with resume=True (--resume), or use another "
                     "folder."
                 )
-            for draft in self.folder.glob(f"{DRAFT_PREFIX}*"):
+            for draft in self.folder.glob(f"{DRAFT_PREFIX}*.part"):
                 draft.unlink(missing_ok=True)  # what a process left that was killed while it wrote
-            self.found = self._newest_identity()
+            newest = _newest(self.files())
+            self.found = None if newest is None else dict(newest[1]["identity"])
         except BaseException:
             self.lock.release()
             raise
@@ -163,8 +164,8 @@ class OpenCheckpoint:
 
     def files(self, stage: int | None = None) -> list[Path]:
         """Return the files of a stage, or of all, from the oldest."""
-        names = sorted(path.name for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
-        return [self.folder / name for name in names if stage is None or _stage_of(name) == stage]
+        found = ((path, _NAME.fullmatch(path.name)) for path in self.folder.iterdir())
+        return sorted(path for path, match in found if match and stage in (None, int(match[1])))
 
     def identify(self, identity: Mapping[str, Any]) -> None:
         """Say which fit this is.
@@ -194,17 +195,6 @@ class OpenCheckpoint:
         self.stages += 1
         return Stage(self, self.stages)
 
-    def _newest_identity(self) -> dict[str, Any] | None:
-        damage: CheckpointError | None = None
-        for path in reversed(self.files()):
-            try:
-                return dict(read_state(path)["identity"])
-            except CheckpointError as error:
-                damage = error
-        if damage is not None:
-            raise damage
-        return None
-
 
 class Stage:
     """One training of a fit, and its files.
@@ -232,18 +222,14 @@ class Stage:
         CheckpointError
             When there are files, and all are damaged.
         """
-        damage: CheckpointError | None = None
-        for path in reversed(self.owner.files(self.number)):
-            try:
-                state = read_state(path)["state"]
-            except CheckpointError as error:
-                damage = error
-                continue
-            self.counter = _counter_of(path.name)
-            return dict(state)
-        if damage is not None:
-            raise damage
-        return None
+        newest = _newest(self.owner.files(self.number))
+        if newest is None:
+            return None
+        path, found = newest
+        match = _NAME.fullmatch(path.name)
+        assert match is not None
+        self.counter = int(match[2])
+        return dict(found["state"])
 
     def is_due(self, finished_epochs: int | None = None) -> bool:
         """Return whether it is time to save; after an epoch, with the number of those that are done."""
@@ -267,16 +253,17 @@ class Stage:
         self.cost = self.last - start
 
 
-def _stage_of(name: str) -> int:
-    match = _NAME.fullmatch(name)
-    assert match is not None
-    return int(match[1])
-
-
-def _counter_of(name: str) -> int:
-    match = _NAME.fullmatch(name)
-    assert match is not None
-    return int(match[2])
+def _newest(files: Sequence[Path]) -> tuple[Path, dict[str, Any]] | None:
+    """Return the newest of some files that is whole, and what is in it; an error where all are damaged."""
+    damage: CheckpointError | None = None
+    for path in reversed(files):
+        try:
+            return path, read_state(path)
+        except CheckpointError as error:
+            damage = error
+    if damage is not None:
+        raise damage
+    return None
 
 
 def _difference(name: str, was: Any, now: Any) -> str:

@@ -145,7 +145,8 @@ class Run:
         gradient = self.gradient.state_dict() if isinstance(self.gradient, Stateful) else {}
         parts = {
             "network": _tensors_of(self.network),
-            "optimizer": self.optimizer.state_dict()["state"],
+            # Text, as it comes back from a file; torch numbers the parameters.
+            "optimizer": {str(key): value for key, value in self.optimizer.state_dict()["state"].items()},
             "gradient": gradient,
             "callbacks": {name: callback.state_dict() for name, callback in self._named_callbacks()},
             "means": progress.means.state_dict(),
@@ -243,22 +244,19 @@ def _tensors_of(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _load_optimizer(optimizer: Stepper, saved: Mapping[str, Any]) -> None:
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        optimizer.load_state_dict({"state": dict(saved)})
+        return
     own = optimizer.state_dict()
-    if not isinstance(optimizer, torch.optim.Optimizer) or not own["state"]:
-        state = {int(key) if key.isdigit() else key: value for key, value in _texts(saved).items()}
-        optimizer.load_state_dict({**own, "state": state})
+    if not own["state"]:
+        optimizer.load_state_dict({**own, "state": {int(key): value for key, value in saved.items()}})
         return
     # In place, where a recorded step finds it. What was not there yet began at zero.
-    saved = _texts(saved)
     for key, values in own["state"].items():
         for name, value in values.items():
             there = saved.get(str(key), {}).get(name)
             if isinstance(value, Tensor):
                 value.zero_() if there is None else value.copy_(torch.as_tensor(there))
-
-
-def _texts(saved: Mapping[Any, Any]) -> dict[str, Any]:
-    return {str(key): value for key, value in saved.items()}
 
 
 def _on(device: torch.device, tree: Any) -> Any:
