@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from helpers import OPTIMIZERS, SCHEDULES, assert_same_weights, by_name, state_of
-from isthmus import Autoencoder
+from isthmus import Autoencoder, load
 from isthmus.errors import DivergenceError, InvalidParameterError, TrainingInterruptedWarning
 from isthmus.training import (
     SGD,
@@ -26,6 +26,7 @@ from isthmus.training import (
     ProgressBar,
     ReduceOnPlateau,
     ResidentBatches,
+    TimeLimit,
     fit,
 )
 
@@ -499,3 +500,27 @@ def test_other_seeds_give_other_weights(seeds, digits):
 def test_bad_settings_are_refused(make, message):
     with pytest.raises(InvalidParameterError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ({"epochs": 3}, "epochs"),
+        ({"epochs": 500, "validation_fraction": 0.2, "patience": 2}, "early stopping"),
+        ({"epochs": 500, "callbacks": [TimeLimit(0.01)]}, "time limit"),
+    ],
+)
+def test_a_fit_says_why_it_ended(parameters, reason, tmp_path):
+    X = np.random.default_rng(0).normal(size=(200, 6))
+    model = Autoencoder(2, random_state=0, **parameters).fit(X)
+    assert model.stop_reason_ == reason
+    assert (model.n_epochs_ < model.settings_.epochs) == (reason != "epochs")
+    model.save(tmp_path / "model")
+    assert load(tmp_path / "model").stop_reason_ == reason
+
+
+def test_a_time_limit_trains_one_epoch_at_least():
+    X = np.random.default_rng(0).normal(size=(50, 4))
+    assert Autoencoder(2, epochs=9, callbacks=[TimeLimit(1e-9)]).fit(X).n_epochs_ == 1
+    with pytest.raises(InvalidParameterError, match="'seconds' parameter of TimeLimit"):
+        TimeLimit(0)

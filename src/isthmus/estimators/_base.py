@@ -80,6 +80,7 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
     settings_: Settings
     n_epochs_: int
     best_epoch_: int | None
+    stop_reason_: str | None
     loss_: float
     engine_: dict[str, Any]
     n_features_in_: int
@@ -203,6 +204,7 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         self.history_ = history.rows
         self.n_epochs_ = int(history.rows[-1]["epoch"])
         self.best_epoch_ = history.best_epoch
+        self.stop_reason_ = history.stop_reason
         self._describe_codes(stored)
         if history.interrupted:
             warn_of_interruption(history, owner, self.settings_.epochs, there)
@@ -250,7 +252,7 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         )
         self.engine_ = self._trainer.engine
         self.n_epochs_ += 1
-        self.best_epoch_ = None
+        self.best_epoch_ = self.stop_reason_ = None
         self.history_ += [{**row, "epoch": self.n_epochs_} for row in history.rows]
         self._describe_codes(stored, warn=False)
         return self

@@ -162,6 +162,7 @@ def _rebuild(
     # not in files of before there was any
     model.pretraining_history_ = [dict(row) for row in config.get("pretraining_history", [])]
     model.best_epoch_ = config["best_epoch"]
+    model.stop_reason_ = config.get("stop_reason")  # not in files of before it was known
     model.engine_ = dict(config.get("engine", {}))  # not in files of before it was known
     model.loss_ = model.history_[(model.best_epoch_ or 0) - 1]["loss"]
     model.code_usage_ = np.asarray(config["code_usage"], dtype=np.float64)

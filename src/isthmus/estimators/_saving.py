@@ -29,6 +29,7 @@ class Fitted(Protocol):
     history_: list[dict[str, float]]
     pretraining_history_: list[dict[str, float]]
     best_epoch_: int | None
+    stop_reason_: str | None
     engine_: dict[str, Any]
     encoder_: Encoder
     _assembly: Assembly
@@ -53,6 +54,7 @@ def save(model: Fitted, folder: Path, *, overwrite: bool) -> None:
         "history": model.history_,
         "pretraining_history": model.pretraining_history_,
         "best_epoch": model.best_epoch_,
+        "stop_reason": model.stop_reason_,
         "engine": model.engine_,
     }
     tensors = weights_of(model._assembly)

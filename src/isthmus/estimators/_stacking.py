@@ -157,7 +157,7 @@ class Stack:
             layer.assembly.eval()
             layer.hand_over()
             whole.rows += [{"layer": number, **row} for row in history.rows]
-            whole.interrupted = history.interrupted
+            whole.interrupted, whole.stop_reason = history.interrupted, history.stop_reason
             if number < len(self.layers):
                 if history.interrupted:
                     raise KeyboardInterrupt

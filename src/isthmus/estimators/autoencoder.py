@@ -132,6 +132,9 @@ class Autoencoder(BaseAutoencoder):
         Epochs trained.
     best_epoch_ : int or None
         The epoch whose weights were kept, where the validation loss chose them.
+    stop_reason_ : str or None
+        Why training ended: "epochs" (all of them were done), "early stopping", "time limit" (see
+        :class:`isthmus.training.TimeLimit`), "interrupted" or "callback". None after `partial_fit`.
     loss_ : float
         Training loss of the epoch whose weights were kept.
     code_usage_ : ndarray of shape (n_components,)

@@ -285,7 +285,7 @@ def untrained_twin(model: BaseAutoencoder, X: ArrayLike) -> BaseAutoencoder:
     twin.input_shape_ = shape_of_rows(given, rows.shape[1])
     seed = seed_of(twin.random_state)
     twin._initialize(twin._set_up(rows, given, seed), seed)
-    twin.history_, twin.n_epochs_, twin.best_epoch_ = [], 0, None
+    twin.history_, twin.n_epochs_, twin.best_epoch_, twin.stop_reason_ = [], 0, None, None
     return twin
 
 

@@ -1,7 +1,7 @@
 """Training: how any network learns. One loop, and what is passed to it."""
 
 from isthmus.training.batches import Batch, Batches, ResidentBatches, StoredRows, StreamedBatches
-from isthmus.training.callbacks import Callback, EarlyStopping, ProgressBar
+from isthmus.training.callbacks import Callback, EarlyStopping, ProgressBar, TimeLimit
 from isthmus.training.capture import CapturedStep, CudaGraphs, Recorder
 from isthmus.training.chains import (
     SAMPLERS,
@@ -89,6 +89,7 @@ __all__ = [
     "StoredRows",
     "StreamedBatches",
     "TensorBoard",
+    "TimeLimit",
     "TrainingState",
     "fit",
 ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from isthmus._checks import check_number
 from isthmus.training.state import TrainingState
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ class EarlyStopping(Callback):
             self._best, self._best_epoch = loss, state.epoch
             self._weights = {name: value.clone() for name, value in state.network.state_dict().items()}
         elif state.epoch - self._best_epoch >= self.patience:
-            state.stop = True
+            state.stop, state.stop_reason = True, "early stopping"
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best epoch, its loss and its weights."""
@@ -86,6 +88,34 @@ class EarlyStopping(Callback):
             state.network.load_state_dict(self._weights)
             state.history.best_epoch = self._best_epoch
             self._weights = {}
+
+
+class TimeLimit(Callback):
+    """End the training after the first epoch that reaches a time limit.
+
+    At least one epoch is trained. The learning rate follows its schedule for all epochs, so a training that
+    the limit cuts short ends at a higher rate than one that was planned to be as short.
+
+    Parameters
+    ----------
+    seconds : float
+        Wall-clock time from the start of the training.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = check_number(
+            seconds, parameter="seconds", owner="TimeLimit", minimum=0, open_minimum=True
+        )
+        self._started = 0.0
+
+    def on_training_start(self, state: TrainingState) -> None:
+        """Start the clock."""
+        self._started = time.monotonic()
+
+    def on_epoch_end(self, state: TrainingState) -> None:
+        """Stop if the time is over and epochs are left."""
+        if state.epoch < state.epochs and time.monotonic() - self._started >= self.seconds:
+            state.stop, state.stop_reason = True, "time limit"
 
 
 class ProgressBar(Callback):

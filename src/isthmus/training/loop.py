@@ -146,10 +146,11 @@ def _train(run: Run, validation: Batches | None, safety: _Safety) -> None:
             for callback in callbacks:
                 callback.on_epoch_end(state)
             safety.after_epoch()
+        state.history.stop_reason = state.stop_reason if state.epoch < state.epochs else "epochs"
     except KeyboardInterrupt:
         if not state.history.rows:
             raise
-        state.history.interrupted = True
+        state.history.interrupted, state.history.stop_reason = True, "interrupted"
     finally:
         run.set_rate(1.0)
         run.network.eval()

@@ -36,11 +36,15 @@ class History:
         Whether Ctrl-C ended it; the epoch it came in has no row.
     best_epoch : int or None
         The epoch whose weights were kept, where they were chosen by the validation loss.
+    stop_reason : str or None
+        Why the training ended: "epochs" (all of them were done), "early stopping", "time limit", "interrupted",
+        or "callback". None where that is not known.
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
     interrupted: bool = False
     best_epoch: int | None = None
+    stop_reason: str | None = None
 
     @property
     def monitored(self) -> list[float]:
@@ -64,6 +68,8 @@ class TrainingState:
         Finished epochs, and finished steps over all epochs.
     stop : bool
         Set it to end the training after the epoch.
+    stop_reason : str
+        Why ``stop`` was set, in a word or two.
     retries : int
         How often a training that diverges may go back and try a smaller learning rate.
     terms : mapping of str to Tensor
@@ -79,6 +85,7 @@ class TrainingState:
     epoch: int = 0
     step: int = 0
     stop: bool = False
+    stop_reason: str = "callback"
     retries: int = 3
     terms: Mapping[str, Tensor] = field(default_factory=dict)
     model: Model | None = None
