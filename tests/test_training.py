@@ -348,6 +348,46 @@ def test_early_stopping_starts_afresh_with_every_training():
     assert [row["loss"] for row in second.rows] == [row["loss"] for row in first.rows]
 
 
+class Announced(Callback):
+    """Gives the epochs losses that were decided beforehand."""
+
+    def __init__(self, losses, name):
+        self.losses, self.name = losses, name
+
+    def on_epoch_end(self, state):
+        state.history.rows[-1][self.name] = self.losses[state.epoch - 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "losses", "best", "ended"),
+    [
+        # Rising while a penalty is faded in: the training loss of that time is left out.
+        ("loss", [1.0, 2.0, 3.0, 4.0, 5.0, 4.5, 4.6, 4.7, 4.0, 4.0], 6, 8),
+        # Validation rows are judged by the final objective, but training does not end before it is reached.
+        ("validation_loss", [1.0, 2.0, 3.0, 4.0, 5.0, 4.5, 0.6, 4.7, 4.0, 4.0], 7, 9),
+        ("validation_loss", [1.0, 2.0, 3.0, 4.0, 5.0, 4.5, 4.6, 4.7, 4.0, 4.0], 1, 7),
+    ],
+)
+def test_patience_begins_when_nothing_is_annealed_any_more(name, losses, best, ended):
+    callbacks = [Announced(losses, name), EarlyStopping(2)]
+    _, history, _ = fit_line(epochs=10, callbacks=callbacks, annealed=0.45)
+    assert (history.best_epoch, len(history.rows)) == (best, ended)
+
+
+def test_the_rate_is_not_reduced_while_the_objective_changes():
+    rising = [float(epoch) for epoch in range(10)]
+    schedule = ReduceOnPlateau(patience=2)
+    for annealed, rates in ((0.0, [1, 1, 1, 0.5, 0.5, 0.25]), (0.5, [1] * 5 + [1, 1, 1, 0.5, 0.5])):
+        seen = fit_line(
+            epochs=10,
+            schedule=schedule,
+            callbacks=[Announced(rising, "loss")],
+            annealed=annealed,
+            learning_rate=1e-3,
+        )[1].rows
+        assert [row["learning_rate"] / 1e-3 for row in seen[: len(rates)]] == pytest.approx(rates)
+
+
 @pytest.mark.parametrize("fraction", [0.1, 0.5])
 def test_a_fraction_is_held_out(fraction, digits):
     seen = []

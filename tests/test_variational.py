@@ -232,6 +232,26 @@ def test_warm_up_saves_units_that_would_give_up():
     assert model.history_[0]["kl"] < 1e-3 * model.history_[0]["kl_nats"]
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_early_stopping_with_warm_up_ends_where_training_without_it_does(seed, digits):
+    # A bound that is judged by the weight of its epoch rises as the weight does: 26.4 nats for 24.4.
+    train, test = digits
+    settings = {
+        "hidden_layers": (32,),
+        "epochs": 40,
+        "bottleneck": Gaussian(warm_up=0.5),
+        "random_state": seed,
+    }
+    stopped, whole = (
+        VariationalAutoencoder(8, patience=patience, **settings).fit(train, validation_data=test)
+        for patience in (5, None)
+    )
+    assert stopped.best_epoch_ > 20
+    assert stopped.score_samples(test).mean() > whole.score_samples(test).mean() - 0.1
+    judged = [row["validation_kl"] / row["validation_kl_nats"] for row in stopped.history_]
+    np.testing.assert_allclose(judged, 1, rtol=1e-5)
+
+
 def test_what_needs_a_gaussian_says_so(plane):
     model = VariationalAutoencoder(4, bottleneck="fsq:levels=(5,)", loss="mse", epochs=1, random_state=0)
     with pytest.raises(InvalidParameterError, match=r"'bottleneck' .* a Gaussian one for this. Got 'fsq'"):

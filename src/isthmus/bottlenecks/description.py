@@ -98,5 +98,14 @@ class BottleneckModule(nn.Module, ABC):
     def start_from(self, features: Tensor) -> None:
         """Prepare for features like these, before the first step."""
 
+    @property
+    def annealed(self) -> float:
+        """Share of a training in which what the module adds to the loss, or lets pass, still changes."""
+        return 0.0
+
     def set_progress(self, share: float) -> None:
-        """Hear what share of the training is done."""
+        """Set what is annealed to its value at this share of the training.
+
+        Only training mode sees it: in evaluation mode a module uses the values of the end, so that losses of
+        validation rows are comparable from epoch to epoch.
+        """

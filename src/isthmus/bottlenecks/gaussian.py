@@ -38,7 +38,8 @@ class Gaussian(Bottleneck):
         Factor of the total correlation beyond the share that the KL divergence has anyway: the
         beta-TC-VAE of weight ``beta + total_correlation``. Estimated within a batch.
     warm_up : float, default=0.0
-        Share of the training in which the KL divergence is faded in.
+        Share of the training in which the factor of the KL divergence rises from 0 to ``beta``. Validation
+        rows are always judged with ``beta``, and early stopping does not end the training before.
     free_bits : float, default=0.0
         Nats of KL divergence, averaged over a batch, that each code unit has free.
     prior : {"standard", "learnt"}, default="standard"
@@ -196,7 +197,8 @@ class GaussianBottleneck(BottleneckModule):
         samples = self.draw(posterior, keys, settings.n_samples)
         by_unit = posterior.divergence(self.prior).mean(0)
         counted = by_unit.clamp(min=settings.free_bits) if settings.free_bits else by_unit
-        terms = {"kl": counted.sum() * (settings.beta * (self.warmth if settings.warm_up else 1.0))}
+        warmth = self.warmth if settings.warm_up and self.training else 1.0
+        terms = {"kl": counted.sum() * (settings.beta * warmth)}
         if settings.total_correlation:
             excess = total_correlation(samples[0], posterior)
             terms["total_correlation"] = settings.total_correlation * excess
@@ -206,8 +208,13 @@ class GaussianBottleneck(BottleneckModule):
         """Return the means."""
         return self.posterior(features).mean
 
+    @property
+    def annealed(self) -> float:
+        """Share of a training in which the factor of the KL divergence rises."""
+        return self.description.warm_up
+
     def set_progress(self, share: float) -> None:
-        """Fade the KL divergence in."""
+        """Set the factor of the KL divergence in training."""
         if self.description.warm_up:
             self.warmth.fill_(min(1.0, share / self.description.warm_up))
 

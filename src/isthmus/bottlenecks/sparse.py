@@ -126,6 +126,11 @@ class TopKBottleneck(BottleneckModule):
             flat = self.activation(features).flatten()
             self.threshold.copy_(flat.topk(self.k * len(features)).values[-1])
 
+    @property
+    def annealed(self) -> float:
+        """Share of a training in which more than ``k`` units pass."""
+        return self.ANNEALED if self.k < self.n_components else 0.0
+
     def set_progress(self, share: float) -> None:
         """Let as many units pass as at this time of the training."""
         left = max(0.0, 1 - share / self.ANNEALED)

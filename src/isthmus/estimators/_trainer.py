@@ -138,6 +138,7 @@ class Trainer:
                 callbacks=callbacks,
                 model=model,
                 checkpoint=None if checkpoint is None else checkpoint.next_stage(),
+                annealed=self.assembly.bottleneck.annealed if anneal else 0.0,
             )
 
     def _objective(self, rows: StoredRows, workspace: Workspace) -> Objective:

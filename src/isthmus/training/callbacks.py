@@ -47,6 +47,10 @@ class Callback:
 class EarlyStopping(Callback):
     """Keep the weights of the best epoch, and stop when no better one has come for a while.
 
+    The loss is that of the validation rows, or of the training rows where there are none. While the objective
+    still changes, as with a KL divergence that is faded in, training does not stop; the training loss of such an
+    epoch says nothing about the weights, and is left out.
+
     Parameters
     ----------
     patience : int
@@ -65,11 +69,15 @@ class EarlyStopping(Callback):
 
     def on_epoch_end(self, state: TrainingState) -> None:
         """Remember the weights if they are the best, stop if the patience is used up."""
+        row = state.history.rows[-1]
+        annealed = state.epoch <= state.annealed_epochs
+        if annealed and "validation_loss" not in row:
+            return
         loss = state.history.monitored[-1]
         if loss < self._best:
             self._best, self._best_epoch = loss, state.epoch
             self._weights = {name: value.clone() for name, value in state.network.state_dict().items()}
-        elif state.epoch - self._best_epoch >= self.patience:
+        elif state.epoch - max(self._best_epoch, state.annealed_epochs) >= self.patience:
             state.stop, state.stop_reason = True, "early stopping"
 
     def state_dict(self) -> dict[str, Any]:

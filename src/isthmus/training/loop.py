@@ -44,6 +44,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     model: Model | None = None,
     checkpoint: Stage | None = None,
+    annealed: float = 0.0,
 ) -> History:
     """Train ``network`` in place.
 
@@ -80,6 +81,9 @@ def fit(
     checkpoint : Stage, optional
         Where the training is saved as it goes, and gone on from. Ctrl-C and a request to end then wait
         until a step is done and saved.
+    annealed : float, default=0.0
+        Share of the training in which the objective in training mode changes. By the losses of that time
+        neither is the training stopped early nor its learning rate reduced.
 
     Returns
     -------
@@ -110,6 +114,7 @@ def fit(
         epochs=epochs,
         gradient_clipping=gradient_clipping,
         callbacks=callbacks,
+        annealed=annealed,
     )
     run.state.model = model
     if recorder is not None:

@@ -64,6 +64,7 @@ class Run:
         epochs: int,
         gradient_clipping: float | None,
         callbacks: Sequence[Callback],
+        annealed: float = 0.0,
     ) -> None:
         self.network = network
         self.objective = objective
@@ -75,7 +76,9 @@ class Run:
         self.callbacks = callbacks
         self.peaks = [float(group["lr"]) for group in optimizer.param_groups]
         self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        self.state = TrainingState(network, History(), epochs, batches.n_steps)
+        self.state = TrainingState(
+            network, History(), epochs, batches.n_steps, annealed_epochs=math.ceil(annealed * epochs)
+        )
         self.take_step: Callable[[Batch], Mapping[str, Tensor]] = self.step
         self.progress = Progress()
         self.factor, self.share, self.tries = 1.0, 1.0, 0
@@ -112,7 +115,7 @@ class Run:
         """Do what the schedule says."""
         state = self.state
         done = state.step / (state.epochs * state.n_steps)
-        self.factor = self.share * self.schedule.factor(done, state.history.monitored)
+        self.factor = self.share * self.schedule.factor(done, state.comparable_losses)
         self.set_rate(self.factor)
 
     def set_rate(self, factor: float) -> None:

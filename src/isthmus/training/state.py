@@ -72,6 +72,9 @@ class TrainingState:
         Why ``stop`` was set, in a word or two.
     retries : int
         How often a training that diverges may go back and try a smaller learning rate.
+    annealed_epochs : int
+        Epochs at the start in which the objective itself changes, such as by a penalty that is faded in. A
+        training is not judged by the losses of these epochs.
     terms : mapping of str to Tensor
         The terms of the last step, on the device; reading one makes it wait.
     model : Model or None
@@ -87,5 +90,11 @@ class TrainingState:
     stop: bool = False
     stop_reason: str = "callback"
     retries: int = 3
+    annealed_epochs: int = 0
     terms: Mapping[str, Tensor] = field(default_factory=dict)
     model: Model | None = None
+
+    @property
+    def comparable_losses(self) -> list[float]:
+        """The losses, as in `History.monitored`, of the epochs in which the objective stayed the same."""
+        return self.history.monitored[self.annealed_epochs :]
