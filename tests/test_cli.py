@@ -10,8 +10,8 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
 import isthmus
-from isthmus.cli import main
-from isthmus.data import read_data
+from isthmus.cli import compressing, inputs, main, models
+from isthmus.data import read_data, write_data
 from isthmus.training import ProgressBar
 
 FIT = ["--n-components", "8", "--epochs", "5", "--random-state", "0"]
@@ -126,6 +126,120 @@ def test_columns_are_matched_by_name(files, capsys):
     assert "'income'" in capsys.readouterr().err
 
 
+@pytest.fixture(params=[".csv", ".parquet"])
+def moved(request, files):
+    """The table, its columns in another order, and with one of other names, all in one format."""
+    if request.param == ".parquet":
+        pytest.importorskip("pyarrow")
+    rows, names = read_data("table.csv").rows, ["age", "income", "share"]
+    tables = {
+        "table": (rows, names),
+        "moved": (rows[:, [2, 0, 1]], ["share", "age", "income"]),
+        "wider": (rows[:, [2, 0, 2, 1]], ["share", "age", "id", "income"]),
+        "other": (rows, ["age", "income", "weight"]),
+        "twice": (rows[:, [0, 1, 1, 2]], ["age", "income", "income", "share"]),
+    }
+    for name, (table, columns) in tables.items():
+        write_data(table, f"{name}{request.param}", columns=columns, overwrite=True)
+    return lambda name: f"{name}{request.param}"
+
+
+SMALL = ["--n-components", "1", "--epochs", "3", "--random-state", "0", "-o"]
+
+
+def test_validation_rows_are_aligned_by_name(moved, capsys):
+    told = {}
+    for name in ("table", "moved", "wider"):
+        told[name] = run_json(capsys, "fit", moved("table"), "--validation", moved(name), *SMALL, name)
+    assert told["moved"]["validation"] == told["wider"]["validation"] == told["table"]["validation"]
+    assert told["table"]["validation"]["loss"] == pytest.approx(told["table"]["train"]["loss"], rel=0.5)
+
+
+@pytest.mark.parametrize(("name", "words"), [("other", "'share'"), ("twice", "two columns called 'income'")])
+def test_validation_rows_of_other_columns_are_refused_before_the_training(
+    name, words, moved, files, capsys, monkeypatch
+):
+    monkeypatch.setattr(isthmus.Autoencoder, "fit", lambda *_, **__: pytest.fail("it was trained"))
+    assert main(["fit", moved("table"), "--validation", moved(name), *SMALL, "model"]) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.count("\n") == 1
+    assert not (files / "model").exists()
+
+
+def test_columns_that_are_left_out_are_named(moved, capsys):
+    assert main(["fit", moved("table"), "--validation", moved("wider"), *SMALL, "model"]) == 0
+    told = capsys.readouterr().err
+    assert f"{moved('wider')} has a column beside the 3 of {moved('table')}, left out here: 'id'." in told
+
+
+def test_validation_rows_of_another_width_are_refused_before_the_training(files, capsys):
+    np.save("narrow.npy", np.zeros((5, 2)))
+    assert main(["fit", "table.csv", "--validation", "narrow.npy", *SMALL, "model"]) == 2
+    assert "rows of shape (2,), but those of table.csv have the shape (3,)" in capsys.readouterr().err
+    assert not (files / "model").exists()
+
+
+def test_rows_without_names_are_taken_by_position_and_that_is_said(files, capsys):
+    np.save("plain.npy", read_data("table.csv").rows)
+    told = [
+        run_json(capsys, "fit", "table.csv", "--validation", name, *SMALL, f"m{name}")["validation"]
+        for name in ("table.csv", "plain.npy")
+    ]
+    assert told[0] == told[1]
+    assert main(["transform", "mtable.csv", "plain.npy", "-o", "codes.npy"]) == 0
+    assert "plain.npy has no names of columns" in capsys.readouterr().err
+
+
+def test_every_command_takes_columns_by_name(moved, files, capsys):
+    assert main(["fit", moved("table"), *SMALL, "model"]) == 0
+    capsys.readouterr()
+    for name in ("table", "moved"):
+        for command in ("transform", "reconstruct", "compress"):
+            if command == "compress":
+                pytest.importorskip("constriction")
+            assert main([command, "model", moved(name), "-o", f"{command}-{name}.npy"]) == 0
+    assert main(["decompress", "model", "compress-moved.npy", "-o", "back.csv"]) == 0
+    assert read_data("back.csv").columns == ("age", "income", "share")
+    for command in ("transform", "reconstruct", "compress"):
+        first, second = ((files / f"{command}-{name}.npy").read_bytes() for name in ("table", "moved"))
+        assert first == second
+    capsys.readouterr()
+    told = [
+        run_json(capsys, "evaluate", "model", moved(name), "--reference", moved(other))
+        for name, other in (("table", "table"), ("moved", "moved"), ("table", "moved"))
+    ]
+    for other in told[1:]:
+        assert {**other, "data": ""} == {**told[0], "data": ""}
+    assert main(["evaluate", "model", moved("table"), "--reference", moved("other")]) == 2
+
+
+def test_codes_are_taken_by_name(moved, files, capsys):
+    assert main(["fit", moved("table"), "--n-components", "2", "--epochs", "3", "-o", "model"]) == 0
+    assert main(["transform", "model", moved("table"), "-o", moved("codes")]) == 0
+    codes = read_data(moved("codes"))
+    write_data(codes.rows[:, ::-1], moved("turned"), columns=codes.columns[::-1])
+    write_data(codes.rows, moved("renamed"), columns=["a", "b"])
+    for name in ("codes", "turned"):
+        assert main(["inverse-transform", "model", moved(name), "-o", f"{name}.npy"]) == 0
+    np.testing.assert_array_equal(np.load("codes.npy"), np.load("turned.npy"))
+    assert main(["inverse-transform", "model", moved("renamed"), "-o", "renamed.npy"]) == 2
+    assert "'autoencoder0'" in capsys.readouterr().err
+
+
+def test_test_rows_of_compare_are_aligned_by_name(moved, capsys):
+    arguments = ["--model", "single", "--seconds", "0.1", "--baseline", "dct", "--no-rates"]
+    told = [
+        run_json(capsys, "compare", moved("table"), "--test", moved(name), *arguments)["rows"]
+        for name in ("table", "moved")
+    ]
+    errors = [{row["name"]: row["sse"] for row in rows if row["name"] != "single"} for rows in told]
+    assert errors[0] == errors[1]
+    assert len(errors[0]) > 1
+    assert main(["compare", moved("table"), "--test", moved("other"), *arguments]) == 2
+    assert "'share'" in capsys.readouterr().err
+
+
 def test_parts_and_widths_are_written_as_text(files, capsys):
     told = run_json(
         capsys, "fit", "train.npy", "-o", "deep", *FIT, "--hidden-layers", "32,16", "--penalty",
@@ -217,6 +331,22 @@ def test_a_mistake_is_one_line_and_loses_nothing(mistake, model, files, capsys, 
     assert words in told.err
     assert "Traceback" not in told.err
     assert {path: path.read_bytes() for path in files.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("command", ["transform", "reconstruct", "inverse-transform", "decompress"])
+def test_where_to_write_is_asked_before_the_work(command, model, capsys, monkeypatch):
+    monkeypatch.setattr(inputs, "load_model", lambda *_: pytest.fail("it began"))
+    monkeypatch.setattr(models, "load_model", lambda *_: pytest.fail("it began"))
+    monkeypatch.setattr(compressing, "load_model", lambda *_: pytest.fail("it began"))
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    for output, words in {
+        "test.npy": "--force",
+        "no/folder.npy": "does not exist",
+        "x.txt": ".npz",
+        "x.parquet": "isthmus[tables]",
+    }.items():
+        assert main([command, "model", "test.npy", "-o", output]) == 2
+        assert words in capsys.readouterr().err
 
 
 def test_force_replaces_a_model(model, capsys):

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from isthmus import comparison
 from isthmus._checks import check_choice
 from isthmus.cli.console import note, print_json, print_lines, print_table, readable
-from isthmus.cli.inputs import load_model, read_rows, rows_for
+from isthmus.cli.inputs import aligned, load_model, read_rows, rows_for
 from isthmus.cli.models import Flag
 from isthmus.data import Data, check_target, replacing
 from isthmus.errors import DataError, InvalidParameterError
@@ -140,8 +140,7 @@ def _parts(data: str, test: str | None, seed: int) -> tuple[Data, Data]:
     """Return training and test rows."""
     train = read_rows(data)
     if test is not None:
-        other = read_rows(test)
-        return train, other
+        return train, aligned(train, read_rows(test))
     if ":" not in data and train.name.endswith(":train"):
         return train, read_rows(f"{data}:test")
     if len(train.rows) < 10:

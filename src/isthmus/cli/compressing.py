@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.cli.console import print_json, print_lines, say_shape
-from isthmus.cli.inputs import load_model, read_rows, rows_for
+from isthmus.cli.inputs import check_output, load_model, names_of, read_rows, rows_for
 from isthmus.cli.models import Flag, Output
 from isthmus.errors import DataError, OutputExistsError
 
@@ -106,11 +106,14 @@ def decompress(
     from isthmus.data import write_blocks
     from isthmus.estimators import Compressor
 
-    compressor = Compressor(load_model(model, device))
+    check_output(output, force=force)
+    fitted = load_model(model, device)
+    compressor = Compressor(fitted)
     try:
         with Path(file).open("rb") as stream:
             rows = count_rows(stream)
-            shape = write_blocks(compressor.decompress_from(stream), rows, output, overwrite=force)
+            blocks = compressor.decompress_from(stream)
+            shape = write_blocks(blocks, rows, output, columns=names_of(fitted), overwrite=force)
     except OSError as error:
         if isinstance(error, OutputExistsError):
             raise

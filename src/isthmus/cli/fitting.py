@@ -19,7 +19,7 @@ from docstring_parser import parse
 from isthmus import comparison
 from isthmus._checks import check_choice
 from isthmus.cli.console import INTERRUPTED, Terminated, note, print_json, print_lines, readable
-from isthmus.cli.inputs import read_rows, rows_for, takes_gaps
+from isthmus.cli.inputs import aligned, read_rows, takes_gaps
 from isthmus.errors import InvalidParameterError, TrainingInterruptedWarning
 from isthmus.estimators import ESTIMATORS, Autoencoder, BaseAutoencoder, RestrictedBoltzmannMachine
 from isthmus.persistence import check_target
@@ -112,7 +112,7 @@ def fit(
     estimator = kind(**given, callbacks=[ProgressBar(model)])
     gaps = takes_gaps(estimator)
     source = read_rows(data, missing=gaps)
-    held_out = None if validation is None else read_rows(validation, missing=gaps)
+    held_out = None if validation is None else aligned(source, read_rows(validation, missing=gaps))
 
     start = time.perf_counter()
     interruption = _fit_until_interrupted(
@@ -131,8 +131,7 @@ def fit(
     estimator.save(target, overwrite=force)
     if interruption:
         note(f"Interrupted: {interruption}")
-    checked = None if held_out is None else rows_for(estimator, held_out)
-    result = _describe(estimator, output, seconds, source.rows, checked)
+    result = _describe(estimator, output, seconds, source.rows, None if held_out is None else held_out.rows)
     if json:
         print_json(result)
     else:

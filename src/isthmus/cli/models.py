@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from isthmus.cli.console import note, print_json, print_lines, print_table, readable, say_shape
-from isthmus.cli.inputs import load_model, read_rows, rows_for, takes_gaps
+from isthmus.cli.inputs import check_output, codes_for, load_model, names_of, read_rows, rows_for, takes_gaps
 
 Output = Annotated[str, Parameter(name=["--output", "-o"])]
 Flag = Annotated[bool, Parameter(negative="")]
@@ -36,6 +36,7 @@ def transform(
     """
     from isthmus.data import write_data
 
+    check_output(output, force=force)
     fitted = load_model(model, device)
     source = read_rows(data, missing=takes_gaps(fitted))
     codes = fitted.transform(rows_for(fitted, source))
@@ -72,9 +73,10 @@ def inverse_transform(
     json
         Print one JSON object.
     """
+    check_output(output, force=force)
     fitted = load_model(model, device)
     source = read_rows(codes)
-    rows = fitted.inverse_transform(source.rows)
+    rows = fitted.inverse_transform(codes_for(fitted, source))
     source.check_unchanged()
     _write_rows(fitted, rows, output, force, json)
 
@@ -99,6 +101,7 @@ def reconstruct(
     json
         Print one JSON object.
     """
+    check_output(output, force=force)
     fitted = load_model(model, device)
     source = read_rows(data, missing=takes_gaps(fitted))
     copies = fitted.reconstruct(rows_for(fitted, source))
@@ -135,10 +138,10 @@ def evaluate(
     fitted = load_model(model, device)
     source = read_rows(data)
     rows = rows_for(fitted, source)
+    training_rows = None if reference is None else rows_for(fitted, read_rows(reference))
     numbers = comparison.evaluate(fitted, rows)
     pca = verdict = None
-    if reference is not None:
-        training_rows = rows_for(fitted, read_rows(reference))
+    if training_rows is not None:
         pca = comparison.evaluate_pca(training_rows, rows, numbers["n_components"])
         verdict = comparison.verdict(Path(model).name, numbers, pca)
     if json:
@@ -179,9 +182,7 @@ def _print_evaluation(
 def _write_rows(fitted: Any, rows: Any, output: str, force: bool, json: bool) -> None:
     from isthmus.data import write_data
 
-    names = getattr(fitted, "feature_names_in_", None)
-    columns = None if names is None else [str(name) for name in names]
     # Tables have two dimensions; only NumPy's own formats hold images as images.
     stacked = rows if Path(output).suffix.lower() in {".npy", ".npz"} else rows.reshape(len(rows), -1)
-    write_data(stacked, output, columns=columns, overwrite=force)
+    write_data(stacked, output, columns=names_of(fitted), overwrite=force)
     say_shape(output, stacked.shape, json)

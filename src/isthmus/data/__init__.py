@@ -7,6 +7,7 @@
 """
 
 from isthmus.data._atomic import DRAFT_PREFIX, replacing
+from isthmus.data._files import ENDINGS
 from isthmus.data.bundled import load_mnist
 from isthmus.data.fashion import load_fashion_mnist
 from isthmus.data.readers import Data, read_data
@@ -15,6 +16,7 @@ from isthmus.data.writers import check_target, write_blocks, write_data
 
 __all__ = [
     "DRAFT_PREFIX",
+    "ENDINGS",
     "Data",
     "Split",
     "check_target",

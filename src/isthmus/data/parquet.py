@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -41,9 +42,14 @@ def read_parquet(path: Path, *, missing: bool = False) -> tuple[NDArray[Any], tu
     MissingDependencyError
         If pyarrow is not installed.
     """
-    pyarrow = _pyarrow()
+    pyarrow = require_pyarrow()
     with readable(path):
         with path.open("rb") as stream, damage_worded(f"{path} is not a Parquet file, or is damaged."):
+            counts = Counter(pyarrow.parquet.read_schema(stream).names)
+            twice = [name for name, count in counts.items() if count > 1]
+            if twice:  # pyarrow refuses such a file too, in words about fields and schemas
+                raise DataError(f"{path} has two columns called {twice[0]!r}. Give each its own name.")
+            stream.seek(0)
             table = pyarrow.parquet.read_table(stream)
             # Names and notes are decoded only when asked for, so damage can show here too.
             table = table.drop_columns(_index_columns(table.schema))
@@ -69,12 +75,19 @@ def write_parquet(array: NDArray[Any], columns: tuple[str, ...], stream: BinaryI
     MissingDependencyError
         If pyarrow is not installed.
     """
-    pyarrow = _pyarrow()
+    pyarrow = require_pyarrow()
     table = pyarrow.Table.from_arrays([pyarrow.array(column) for column in array.T], names=list(columns))
     pyarrow.parquet.write_table(table, stream)
 
 
-def _pyarrow() -> Any:
+def require_pyarrow() -> Any:
+    """Return pyarrow, with ``pyarrow.parquet``; asked before long work whose result goes into a Parquet file.
+
+    Raises
+    ------
+    MissingDependencyError
+        If it is not installed.
+    """
     try:
         import pyarrow.parquet
     except ImportError as error:

@@ -11,7 +11,7 @@ from isthmus._checks import suggestion
 from isthmus.data._atomic import replacing
 from isthmus.data._files import ENDINGS, numbers
 from isthmus.data.csv_files import csv_text, is_header
-from isthmus.data.parquet import write_parquet
+from isthmus.data.parquet import require_pyarrow, write_parquet
 from isthmus.errors import DataError, InvalidParameterError, OutputExistsError
 
 if TYPE_CHECKING:
@@ -80,7 +80,12 @@ def write_data(
 
 
 def write_blocks(
-    blocks: Iterable[NDArray[Any]], n_rows: int, target: str | Path, *, overwrite: bool = False
+    blocks: Iterable[NDArray[Any]],
+    n_rows: int,
+    target: str | Path,
+    *,
+    columns: Sequence[str] | None = None,
+    overwrite: bool = False,
 ) -> tuple[int, ...]:
     """Write rows that come in blocks, of which a ``.npy`` file needs only one in memory at a time.
 
@@ -92,6 +97,8 @@ def write_blocks(
         How many rows they are together.
     target : str or Path
         The file, as for :func:`write_data`. For a table, rows of more than one dimension become flat.
+    columns : sequence of str, optional
+        A name for each column, as for :func:`write_data`.
     overwrite : bool, default=False
         Whether to replace a file that exists.
 
@@ -112,7 +119,7 @@ def write_blocks(
     if ending != ".npy":
         rows = np.concatenate(list(blocks))
         rows = rows if ending == ".npz" else rows.reshape(len(rows), -1)
-        write_data(rows, path, overwrite=overwrite)
+        write_data(rows, path, columns=columns, overwrite=overwrite)
         return rows.shape
     try:
         with replacing(path) as stream:
@@ -154,6 +161,8 @@ def check_target(path: Path, endings: Sequence[str] | None = None, *, overwrite:
         If it has another ending, its folder does not exist, or it is a folder.
     OutputExistsError
         If it exists and may not be replaced.
+    MissingDependencyError
+        If it is to be a Parquet file and pyarrow is not installed.
     """
     ending = path.suffix.lower()
     if endings is not None and ending not in endings:
@@ -167,6 +176,8 @@ def check_target(path: Path, endings: Sequence[str] | None = None, *, overwrite:
         raise DataError(f"{path} cannot be written: it is a folder.")
     if path.exists() and not overwrite:
         raise OutputExistsError(f"{path} exists. Give --force (overwrite=True) to replace it.")
+    if endings is not None and ending == ".parquet":
+        require_pyarrow()
     return ending
 
 
