@@ -36,6 +36,7 @@ from isthmus.errors import (
     ReproducibilityWarning,
     TrainingInterruptedWarning,
 )
+from isthmus.objectives import L2
 from isthmus.training import Callback, JsonLines
 from isthmus.training.checkpoint import read_state, write_state
 
@@ -171,6 +172,68 @@ def test_a_seed_that_was_not_given_is_the_checkpoints(X, tmp_path):
     assert result_of(model, X) == result_of(again, X)
 
 
+@pytest.mark.parametrize("kind", [np.int8, np.int64, np.uint32, lambda seed: seed])
+def test_an_integer_of_any_type_is_the_same_seed(kind, X, tmp_path):
+    first = small()(random_state=0).fit(X, checkpoint=tmp_path)
+    again = small()(random_state=kind(0)).fit(X, checkpoint=tmp_path)
+    assert result_of(first, X) == result_of(again, X)
+    with pytest.raises(CheckpointError, match="seed was"):
+        small()(random_state=kind(1)).fit(X, checkpoint=tmp_path)
+
+
+@pytest.mark.parametrize("generator", [np.random.RandomState, np.random.default_rng])
+def test_a_generator_that_draws_another_seed_is_told_that_it_is_not_used(generator, X, tmp_path):
+    first = small()(random_state=generator(0)).fit(X, checkpoint=tmp_path)
+    again = small()(random_state=generator(0)).fit(X, checkpoint=tmp_path)  # in another process, say
+    with pytest.warns(ReproducibilityWarning, match="the seed of the checkpoint is used"):
+        other = small()(random_state=generator(1)).fit(X, checkpoint=tmp_path)
+    assert result_of(first, X) == result_of(again, X) == result_of(other, X)
+
+
+def test_numbers_of_numpy_are_the_numbers_that_they_hold(X, tmp_path):
+    given = {
+        "learning_rate": 0.02,
+        "tied": True,
+        "hidden_layers": (16,),
+        "penalty": L2(2.0**-12),
+        "patience": 3,
+    }
+    same = {
+        "learning_rate": np.float64(0.02),
+        "tied": np.True_,
+        "hidden_layers": (np.int64(16),),
+        "penalty": L2(np.float32(2.0**-12)),
+        "patience": np.int16(3),
+    }
+    other = {
+        "learning_rate": np.float64(0.03),
+        "tied": np.False_,
+        "hidden_layers": (np.int64(17),),
+        "penalty": L2(np.float32(2.0**-11)),
+        "patience": np.int16(4),
+    }
+    small(n_components=np.int32(8))(**given).fit(X, checkpoint=tmp_path)
+    small()(**same).fit(X, checkpoint=tmp_path)
+    for name, value in other.items():
+        with pytest.raises(CheckpointError, match=f"{name} was"):
+            small()(**{**same, name: value}).fit(X, checkpoint=tmp_path)
+
+
+def test_the_weights_of_modules_and_the_shape_of_rows_tell_fits_apart(X, tmp_path):
+    def modules(seed):
+        torch.manual_seed(seed)
+        return torch.nn.Linear(64, 8), torch.nn.Linear(8, 64)
+
+    with torch.random.fork_rng():
+        first, other = modules(0), modules(1)
+    small(network=first, n_components=8)().fit(X, checkpoint=tmp_path / "modules")
+    with pytest.raises(CheckpointError, match="the weights of the modules differ"):
+        small(network=other)().fit(X, checkpoint=tmp_path / "modules")
+    small(epochs=1)().fit(X.reshape(-1, 8, 8), checkpoint=tmp_path / "shape")
+    with pytest.raises(CheckpointError, match=r"input_shape was \[8, 8\] and is \[4, 16\]"):
+        small(epochs=1)().fit(X.reshape(-1, 4, 16), checkpoint=tmp_path / "shape")
+
+
 def test_a_callback_goes_on_with_what_it_remembered(X, tmp_path):
     class Remember(Callback):
         def __init__(self):
@@ -211,6 +274,8 @@ def stopped(X, tmp_path):
         ({"learning_rate": 0.5}, "learning_rate was 0.02 and is 0.5"),
         ({"optimizer": "sgd"}, "learning_rate was .*; optimizer was"),
         ({"random_state": 1}, "seed was"),
+        ({"random_state": np.int64(1)}, "seed was"),
+        ({"random_state": np.uint8(1)}, "seed was"),
         ({"epochs": 5}, "epochs was 4 and is 5"),
         ({"validation_fraction": 0.2}, "the values of X differ; the values of validation_data"),
     ],

@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 pytest.importorskip("constriction")
@@ -260,6 +261,8 @@ def test_fingerprints_tell_models_apart_and_know_them_again(digits, model, tmp_p
     assert fingerprint(PCA(3).fit(rows)) == fingerprint(PCA(3).fit(rows))
     assert fingerprint(PCA(3).fit(rows)) != fingerprint(PCA(3).fit(rows[:-1]))
     assert fingerprint(PCA(3).fit(rows)) != fingerprint(PCA(3, whiten=True).fit(rows))
+    twice, half = (FunctionTransformer(None, inverse_func=f).fit(rows) for f in (np.sqrt, np.square))
+    assert fingerprint(twice) == fingerprint(clone(twice).fit(rows)) != fingerprint(half)
 
 
 @pytest.mark.parametrize("options", [{}, {"lossless": True}])

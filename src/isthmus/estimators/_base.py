@@ -195,6 +195,7 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
                 there,
                 owner=owner,
                 settings=self.settings_,
+                input_shape=self.input_shape_,
                 seed=seed,
                 rows={"X": stored, "validation_data": validation},
                 device=self._assembly.device,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 
 from isthmus.estimators._base import BaseAutoencoder
@@ -66,4 +68,10 @@ def _add(digest: Any, part: Any) -> None:
     elif isinstance(part, (str, int, float, bool, np.generic, type(None))):
         text = repr(part).encode()
         digest.update(f"{len(text)}:".encode() + text)
-    # Anything else, such as a random generator or a function, has no bytes that last: its type has to do.
+    elif isinstance(part, FunctionType | BuiltinFunctionType | np.ufunc):
+        # Its name: what a function does has no bytes that last from one Python to the next.
+        _add(digest, f"{getattr(part, '__module__', '')}.{getattr(part, '__qualname__', part.__name__)}")
+    elif issparse(part):
+        whole = part.tocoo()
+        _add(digest, [part.shape, whole.row, whole.col, whole.data])
+    # Anything else, such as a random generator, has no bytes that last: its type has to do.

@@ -7,6 +7,7 @@ import platform
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from isthmus.errors import CheckpointError, ReproducibilityWarning
 from isthmus.estimators._building import seed_of
 from isthmus.estimators._saving import plain
 from isthmus.estimators._settings import Settings
+from isthmus.networks import Architecture, Modules
 from isthmus.training import Checkpoint, OpenCheckpoint, StoredRows
 
 
@@ -32,12 +34,34 @@ def opened(checkpoint: str | Path | Checkpoint | None) -> Iterator[OpenCheckpoin
 
 
 def seed_for(random_state: Any, checkpoint: OpenCheckpoint | None) -> int:
-    """Return the seed of a fit: where none was given, or a generator that moves on, that of the checkpoint."""
+    """Return the seed of a fit.
+
+    An integer of any type decides it, and belongs to the identity of a checkpoint. Without one, a checkpoint's
+    own seed is used; so it is with a generator, whose state is another after the first attempt.
+
+    Warns
+    -----
+    ReproducibilityWarning
+        When a generator would give another seed than the checkpoint has.
+    """
     seed = seed_of(random_state)
-    found = None if checkpoint is None else checkpoint.found
-    if found is not None and not isinstance(random_state, int) and isinstance(found.get("seed"), int):
-        return int(found["seed"])
-    return seed
+    found = None if checkpoint is None else (checkpoint.found or {}).get("seed")
+    if (
+        checkpoint is None
+        or not isinstance(found, int)
+        or isinstance(random_state, Integral)
+        or found == seed
+    ):
+        return seed
+    if random_state is not None:
+        warnings.warn(
+            f"The checkpoint in {checkpoint.folder} was made with another seed than the {type(random_state).__name__} "
+            "given as random_state draws now; the seed of the checkpoint is used. To tell trainings apart by their "
+            "seeds, pass an integer.",
+            ReproducibilityWarning,
+            stacklevel=3,
+        )
+    return found
 
 
 def identify(
@@ -45,6 +69,7 @@ def identify(
     *,
     owner: str,
     settings: Settings,
+    input_shape: tuple[int, ...],
     seed: int,
     rows: Mapping[str, StoredRows | None],
     device: torch.device,
@@ -75,6 +100,8 @@ def identify(
             "version of isthmus": isthmus.__version__,
             "version of torch": torch.__version__,
             **{name: plain(value, name) for name, value in settings.to_dict().items()},
+            "input_shape": list(input_shape),
+            "the weights of the modules": _digest_of_modules(settings.network),
             "seed": seed,
             **{
                 f"the values of {name}": None if part is None else _digest(part)
@@ -110,4 +137,17 @@ def _digest(rows: StoredRows) -> str:
     digest = hashlib.sha256(f"{rows.values.dtype}{tuple(rows.values.shape)}{rows.unit!r}".encode())
     for block in torch.split(rows.values, 2048):
         digest.update(block.contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _digest_of_modules(network: Architecture) -> str | None:
+    """Return a hash of the weights that a user's own modules bring with them."""
+    if not isinstance(network, Modules):
+        return None
+    digest = hashlib.sha256()
+    for half in (network.encoder, network.decoder):
+        for name, value in (*half.named_parameters(), *half.named_buffers()):
+            digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
+            values = value.detach().cpu().contiguous().flatten()
+            digest.update(values.view(torch.uint8).numpy().data)
     return digest.hexdigest()

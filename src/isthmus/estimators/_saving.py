@@ -81,6 +81,8 @@ def plain(value: Any, name: str) -> Any:
         return {str(key): plain(item, name) for key, item in value.items()}
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()  # as a text, a long array would lose its middle
     if isinstance(value, (tuple, list)):
         return [plain(item, name) for item in value]
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
