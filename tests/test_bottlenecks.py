@@ -391,6 +391,19 @@ def test_the_number_that_passes_comes_down_in_the_first_half(per):
 
 
 @pytest.mark.parametrize("description", BOTTLENECKS, ids=str)
+def test_a_code_in_use_has_a_gradient_and_the_same_bits_with_it(description):
+    module = built(description, 8).eval()
+    features = numbers(40, module.n_inputs)
+    module.start_from(features)
+    code = module.code(features)
+    learnt = features.clone().requires_grad_()
+    again = module.code(learnt)
+    assert torch.equal(again, code)
+    again.square().sum().backward()
+    assert (learnt.grad.abs().sum(0)[:8] > 0).all()
+
+
+@pytest.mark.parametrize("description", BOTTLENECKS, ids=str)
 def test_what_is_annealed_is_at_its_end_in_evaluation_mode(description):
     # Losses of validation rows are then comparable from epoch to epoch.
     module = built(description, 8)

@@ -16,7 +16,7 @@ from sklearn.metrics import log_loss, recall_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from helpers import MACHINES, assert_same_weights, by_name, state_of
+from helpers import BOTTLENECKS, MACHINES, NETWORKS, assert_same_weights, by_name, state_of
 from isthmus import Autoencoder, PretrainedClassifier, SparseAutoencoder, VariationalAutoencoder
 from isthmus._random import row_keys
 from isthmus.errors import DataError, InvalidParameterError
@@ -92,6 +92,34 @@ def test_fine_tuning_tells_more_than_a_probe(encoder, labelled):
     frozen, fine = probe(encoder).fit(X, y), tuned(encoder).fit(X, y)
     assert fine.loss_ < 0.5 * frozen.loss_
     assert fine.score(X_test, y_test) > frozen.score(X_test, y_test)
+
+
+@pytest.mark.parametrize("part", [*BOTTLENECKS, *NETWORKS], ids=str)
+def test_fine_tuning_moves_every_weight_of_the_encoder(part, labelled):
+    X, y = labelled[0][:200], labelled[1][:200]
+    name = "bottleneck" if part in BOTTLENECKS else "network"
+    settings = {"loss": "gaussian", "scale": "standard", name: part}
+    model = Autoencoder(8, epochs=1, random_state=0, **settings).fit(X)
+    classifier = tuned(model, epochs=2).fit(X, y)
+    before = dict(model.encoder_.body.named_parameters())
+    after = dict(classifier.network_[1].body.named_parameters())
+    assert [name for name, value in before.items() if torch.equal(value, after[name])] == []
+
+
+@pytest.mark.parametrize("bottleneck", ["fsq", "vq"])
+def test_fine_tuning_reaches_through_what_is_rounded(bottleneck, labelled):
+    # Over three seeds: .89 to .93 where a frozen encoder has .87 to .91; without a gradient .81 to .87.
+    X, y, others, answers = labelled
+    model = Autoencoder(16, hidden_layers=(64,), bottleneck=bottleneck, epochs=30, random_state=0).fit(X)
+    frozen = probe(model, epochs=40).fit(X, y).score(others, answers)
+    learnt = tuned(model, epochs=40).fit(X, y)
+    assert learnt.score(others, answers) > max(frozen, 0.88)
+    coding = learnt.network_[1]
+    with torch.no_grad():
+        features = coding.body(torch.from_numpy(others))
+        codes = coding.bottleneck.code(features)
+        entries = coding.bottleneck.entries(coding.bottleneck.tokens(features))
+        torch.testing.assert_close(codes, entries.float())
 
 
 def test_rows_without_labels_help_where_labels_are_few(labelled):

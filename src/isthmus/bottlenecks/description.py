@@ -95,6 +95,14 @@ class BottleneckModule(nn.Module, ABC):
     def code(self, features: Tensor) -> Tensor:
         """Return the code as used for inference: a function of its row alone."""
 
+    def tuned_code(self, features: Tensor, keys: Tensor) -> Bottled:
+        """Return the code where the encoder learns another task, with a gradient for every feature it depends on.
+
+        There is nothing to reconstruct, so no noise, no sampling, and no terms but those that keep the code
+        meaningful; by default none.
+        """
+        return Bottled(self.code(features))
+
     def start_from(self, features: Tensor) -> None:
         """Prepare for features like these, before the first step."""
 

@@ -172,8 +172,13 @@ class VectorQuantizer(BottleneckModule):
         return Bottled(code, terms, {"perplexity": torch.stack(perplexities).mean()})
 
     def code(self, features: Tensor) -> Tensor:
-        """Return the quantised code."""
-        return self.entries(self.tokens(features))
+        """Return the quantised code; a gradient passes through it unchanged, as in training."""
+        smooth: Tensor = self.activation(features)
+        return straight_through(self.entries(self.tokens(features)), smooth)
+
+    def tuned_code(self, features: Tensor, keys: Tensor) -> Bottled:
+        """Return the quantised code as in training: the codebook has to follow an encoder that changes."""
+        return self(features, keys)  # type: ignore[no-any-return]
 
     def tokens(self, features: Tensor) -> Tensor:
         """Return the numbers of the entries, shape (batch, n_components // dimension, n_levels)."""
@@ -328,9 +333,10 @@ class ScalarQuantizer(BottleneckModule):
         return Bottled(code, {}, {"perplexity": perplexity(counts.to(features.dtype))})
 
     def code(self, features: Tensor) -> Tensor:
-        """Return the quantised code."""
-        code: Tensor = 2 * (self._share(features) * self.steps).round() / self.steps - 1
-        return code
+        """Return the quantised code; a gradient passes through the rounding unchanged, as in training."""
+        share = self._share(features)
+        code: Tensor = 2 * (share * self.steps).round() / self.steps - 1
+        return straight_through(code, 2 * share - 1)
 
     def tokens(self, features: Tensor) -> Tensor:
         """Return one number for each vector, shape (batch, n_components // len(levels), 1)."""
@@ -347,6 +353,20 @@ class ScalarQuantizer(BottleneckModule):
 
     def _share(self, features: Tensor) -> Tensor:
         return torch.sigmoid(self.activation(features))
+
+
+def straight_through(quantized: Tensor, smooth: Tensor) -> Tensor:
+    """Return the quantised values, exactly, with the gradient of the smooth ones.
+
+    Parameters
+    ----------
+    quantized : Tensor
+        Values that do not change with small changes of what they were made from.
+    smooth : Tensor of the same shape
+        What they were made from.
+    """
+    # The difference is zero, so that the values stay entries of the codebook to the bit.
+    return quantized.detach() + (smooth - smooth.detach()) if smooth.requires_grad else quantized
 
 
 def perplexity(counts: Tensor) -> Tensor:

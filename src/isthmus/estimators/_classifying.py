@@ -103,15 +103,22 @@ class Classifier(nn.Module):
         super().__init__()
         self.body, self.bottleneck, self.head = body, bottleneck, head
 
-    def forward(self, rows: Tensor, keys: Tensor | None = None) -> Tensor:
-        """Return the logits; with a key for each row, as in training."""
-        logits: Tensor = self.head(self.bottleneck.code(self.body(rows)), keys)
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return the logits."""
+        logits: Tensor = self.head(self.bottleneck.code(self.body(rows)))
         return logits
+
+    def learning(self, rows: Tensor, keys: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Return the logits as in training, by a key for each row, and what the bottleneck adds to the loss."""
+        bottled = self.bottleneck.tuned_code(self.body(rows), keys)
+        return self.head(bottled.code, keys), bottled.terms
 
 
 @dataclass(frozen=True)
 class CrossEntropy:
     """The mean weighted cross-entropy of the rows' classes, in nats, and the share that is told right.
+
+    In training, what the bottleneck adds to keep its code meaningful is a part of the loss.
 
     Parameters
     ----------
@@ -127,8 +134,15 @@ class CrossEntropy:
     def __call__(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         """Return ``"loss"`` and ``"accuracy"``."""
         assert batch.targets is not None
-        seen = (self.prepare(batch)[0], batch.keys) if network.training else (batch.rows,)
-        logits = network(*seen).float()
+        terms: Mapping[str, Tensor] = {}
+        if not network.training:
+            logits = network(batch.rows)
+        elif isinstance(network, Classifier):
+            logits, terms = network.learning(self.prepare(batch)[0], batch.keys)
+        else:  # a head alone, on codes
+            logits = network(batch.rows, batch.keys)
+        logits = logits.float()
         losses = functional.cross_entropy(logits, batch.targets, self.weights, reduction="none")
         right = (logits.detach().argmax(1) == batch.targets).float().mean()
-        return {"loss": losses.mean(), "accuracy": right}
+        loss = sum(terms.values(), start=losses.mean())
+        return {"loss": loss, "accuracy": right, **terms}
