@@ -36,6 +36,7 @@ from isthmus.estimators._inference import (
     scaled_range,
 )
 from isthmus.estimators._initializing import initialize, kept_at_least
+from isthmus.estimators._names import refuse_moved_codes
 from isthmus.estimators._parameters import PartsMixin
 from isthmus.estimators._resuming import identify, opened, seed_for
 from isthmus.estimators._rows import Rows, check_codes, check_rows, shape_of_rows
@@ -290,6 +291,7 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
             Reconstructions in the units of the data.
         """
         check_is_fitted(self)
+        refuse_moved_codes(X, self)
         rows = self._decode(check_codes(X, self.settings_.n_components, type(self).__name__))
         return rows.reshape(len(rows), *self.input_shape_)
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -18,6 +18,7 @@ from isthmus._checks import check_choice, check_integer, wrong_parameter
 from isthmus.errors import IsthmusWarning
 from isthmus.estimators._base import BaseAutoencoder
 from isthmus.estimators._building import seed_of
+from isthmus.estimators._names import refuse_moved_codes
 from isthmus.estimators._rows import flatten, shape_of_rows
 from isthmus.estimators.boltzmann import RestrictedBoltzmannMachine
 
@@ -86,7 +87,7 @@ class Kind:
         return not self.needs or bool(rows.min() >= 0 and rows.max() <= 1)
 
 
-class Baseline(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class Baseline(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """A method that is not an autoencoder, behind the methods of one.
 
     Parameters
@@ -184,6 +185,10 @@ class Baseline(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         return np.asarray(self.model_.transform(self._rows(X)))
 
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_components_
+
     def _rows(self, X: ArrayLike, *, reset: bool = False) -> Array:
         rows: Array = validate_data(self, flatten(X), reset=reset, dtype=[np.float64, np.float32])
         return rows
@@ -191,6 +196,7 @@ class Baseline(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def inverse_transform(self, X: ArrayLike) -> Array:
         """Return the rows that codes stand for, in the shape that was fitted."""
         check_is_fitted(self)
+        refuse_moved_codes(X, self)
         codes = np.asarray(X)
         if self.decoder_ is None:
             rows = np.asarray(self.model_.inverse_transform(codes))

@@ -25,6 +25,7 @@ from isthmus.estimators._base import BaseAutoencoder
 from isthmus.estimators._building import seed_of, store_rows
 from isthmus.estimators._classifier_training import Labelled, classifier_settings, train_classifier
 from isthmus.estimators._inference import apply_in_blocks
+from isthmus.estimators._names import refuse_other_columns
 from isthmus.estimators._parameters import PartsMixin
 from isthmus.estimators._rows import Rows
 from isthmus.estimators._settings import check_callbacks
@@ -317,7 +318,11 @@ class PretrainedClassifier(PartsMixin, ClassifierMixin, BaseEstimator):  # type:
             inner = clone(inner)
             if inner.random_state is None:
                 inner.set_params(random_state=seed % 2**32)
-            inner.fit(X if unlabelled is None else _joined(X, unlabelled))
+            if unlabelled is None:
+                inner.fit(X)
+            else:
+                refuse_other_columns(X, unlabelled, "unlabelled", owner)
+                inner.fit(_joined(X, unlabelled))
         self.autoencoder_ = inner
         self.n_features_in_ = inner.n_features_in_
         self.__dict__.pop("feature_names_in_", None)
@@ -426,4 +431,6 @@ def _joined(X: Any, unlabelled: Any) -> Any:
         import pandas as pd
 
         return pd.concat([X, pd.DataFrame(unlabelled, columns=X.columns)])
+    if hasattr(X, "vstack") and isinstance(unlabelled, type(X)):  # polars
+        return X.vstack(unlabelled)
     return np.concatenate([np.asarray(X), np.asarray(unlabelled)])

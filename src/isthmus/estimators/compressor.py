@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -31,6 +31,7 @@ from isthmus.errors import CompressedDataError, DataError, InvalidTypeError
 from isthmus.estimators._base import BaseAutoencoder
 from isthmus.estimators._coding import Coding, codes_of, doubles, has_tokens
 from isthmus.estimators._fingerprint import fingerprint
+from isthmus.estimators._names import FEATURE_NAMES, column_names, refuse_moved_codes, without_names
 from isthmus.estimators._quantizing import auto_step, largest_where, quantized, sensitivities
 from isthmus.estimators._rows import flatten
 from isthmus.estimators._saving import weights_of
@@ -44,7 +45,7 @@ TRIED = 2.0 ** np.arange(-1, 6)
 TRIED_ROWS = 256
 
 
-class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class Compressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Rows to real bytes and back, by a model's codes.
 
     Codes are rounded, and what is rounded goes through a range coder with integer tables, which both sides
@@ -75,6 +76,11 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     model_ : estimator
         The fitted model.
+    n_features_in_ : int
+        Number of values in a row.
+    feature_names_in_ : ndarray of str
+        Column names, where the model was fitted on a table, or ``X`` was one. Later tables need the same
+        columns in the same order.
     step_ : float
         The step, in the unit of the data; the mean over the codes where the model brought steps of its own.
     steps_ : ndarray of shape (n_components,)
@@ -112,6 +118,8 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """
 
     model_: Any
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
     step_: float
     steps_: NDArray[np.float64]
     whole_: bool
@@ -153,11 +161,11 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             When parameters contradict each other or the data, or cannot be met.
         """
         self._check_parameters()
-        rows = self._rows(X, reset=True)
+        rows = self._first_rows(X)
         self.model_ = self._fitted(X)
         self.fingerprint_ = fingerprint(self.model_)
         sample = rows[:: max(1, len(rows) // SAMPLE_ROWS)][:SAMPLE_ROWS]
-        codes = codes_of(self.model_, doubles(sample))
+        codes = codes_of(without_names(self.model_), doubles(sample))
         self.whole_ = has_tokens(self.model_)
         if self.whole_:
             self._refuse_steps()
@@ -281,18 +289,45 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             yield coding.decode(block)
 
     def transform(self, X: ArrayLike) -> Array:
-        """Return the codes of rows as they are after rounding, shape (n, n_components)."""
+        """Return the codes of rows as they are after rounding.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), or as the model takes rows
+            Finite real numbers.
+
+        Returns
+        -------
+        codes : ndarray of shape (n, n_components)
+            A data frame after ``set_output``, with the names of :meth:`get_feature_names_out`.
+        """
         check_is_fitted(self)
-        codes = np.asarray(self.model_.transform(self._rows(X)))
+        codes = np.asarray(without_names(self.model_).transform(self._rows(X)))
         if self.whole_:
             return codes
         rounded = quantized(flatten(codes), self.steps_) * self.steps_
         return rounded.astype(codes.dtype).reshape(codes.shape)
 
     def inverse_transform(self, X: ArrayLike) -> Array:
-        """Return the copies that codes stand for."""
+        """Return the rows that codes stand for.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_components)
+            Codes, as :meth:`transform` returns them.
+
+        Returns
+        -------
+        rows : ndarray of shape (n, features), or the shape that the model was fitted on
+            Reconstructions in the units of the data.
+        """
         check_is_fitted(self)
-        return np.asarray(self.model_.inverse_transform(X))
+        refuse_moved_codes(X, self)
+        return np.asarray(self.model_.inverse_transform(np.asarray(X)))
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.steps_)
 
     def _write(self, blocks: Iterable[Array], file: BinaryIO) -> int:
         """Write rows that have been checked, and return their number."""
@@ -309,9 +344,18 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         write_end(file, total)
         return total
 
+    def _first_rows(self, X: ArrayLike) -> Array:
+        """Return the rows of `fit`; the columns are those of the model, if it is fitted and knows their names."""
+        names = getattr(self.model, FEATURE_NAMES, None) if _is_fitted(self.model) else None
+        if names is None:
+            return self._rows(X, reset=True)
+        self.feature_names_in_, self.n_features_in_ = names, len(names)
+        return self._rows(X)
+
     def _rows(self, X: ArrayLike, *, reset: bool = False) -> Array:
         """Return rows of real numbers in the machine's own byte order, in the shape they came in."""
-        array = X if hasattr(X, "toarray") or not hasattr(X, "shape") else np.asarray(X)
+        as_it_is = hasattr(X, "toarray") or not hasattr(X, "shape") or column_names(X) is not None
+        array = X if as_it_is else np.asarray(X)
         flat_rows = validate_data(self, flatten(array), reset=reset, dtype="numeric")
         if flat_rows.dtype.itemsize > 8:
             raise DataError(f"Rows of {flat_rows.dtype} cannot be compressed; numbers of up to 64 bits can.")
@@ -411,7 +455,7 @@ class Compressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             whole=self.whole_,
             residuals=self.lossless or self.max_error is not None,
         )
-        return Coding(self.model_, header, self.max_error)
+        return Coding(without_names(self.model_), header, self.max_error)
 
     def _decoder(self) -> Any:
         """Return the model; nothing else is needed to read, since files hold the steps."""
