@@ -8,6 +8,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,6 +18,7 @@ from torch import nn
 
 from isthmus._checks import check_integer, wrong_parameter
 from isthmus.errors import DataError, InvalidParameterError, MissingDependencyError
+from isthmus.training._claims import Claims
 from isthmus.training.callbacks import Callback
 from isthmus.training.state import Model, TrainingState
 
@@ -27,14 +29,22 @@ GAP = 2
 class JsonLines(Callback):
     """Write the history to a file, a line of JSON after each epoch, as ``tail -f`` can follow it.
 
-    Every training starts the file anew, and each ``partial_fit`` is one; one that goes on from a checkpoint
-    writes the epochs before it again. A number that is not finite
-    becomes ``null``.
+    Each training has a file of its own. The first one takes ``path`` and replaces what was there when the
+    callback was made. Trainings with a copy of the callback, as in clones of an estimator and in
+    ``GridSearchCV``, and trainings at the same time, take the next free name with a number:
+    ``history-2.jsonl``, ``history-3.jsonl``. Another training with the same callback, such as a second ``fit`` or
+    a ``partial_fit`` of the same estimator, starts its file anew. A training that goes on from a checkpoint
+    writes the epochs before it again. A number that is not finite becomes ``null``.
 
     Parameters
     ----------
     path : str or Path
         The file; its folder exists.
+
+    Attributes
+    ----------
+    file : Path or None
+        The file of the latest training.
 
     Examples
     --------
@@ -53,38 +63,68 @@ class JsonLines(Callback):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._stream: TextIO | None = None
+        self.file: Path | None = None
+        self._claims = Claims(self.path)
+        self._streams: dict[int, TextIO] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_streams": {}, "file": None}
 
     def on_training_start(self, state: TrainingState) -> None:
-        """Empty the file."""
+        """Open a file that is empty."""
         if self.path.is_dir() or not self.path.parent.is_dir():
             raise wrong_parameter("JsonLines", "path", "a file in a folder that exists", str(self.path))
-        self._stream = self.path.open("w", encoding="utf-8", newline="\n")
+        try:
+            self.file, handle = self._claims.file()
+        except OSError as error:
+            wanted = f"a file that can be written ({error.strerror or error})"
+            raise wrong_parameter("JsonLines", "path", wanted, str(self.path)) from error
+        self._streams[id(state)] = open(handle, "w", encoding="utf-8", newline="\n")  # noqa: PTH123, SIM115
         for row in state.history.rows:
-            self._write(row)
+            self._write(state, row)
 
     def on_epoch_end(self, state: TrainingState) -> None:
         """Write the epoch's row."""
-        self._write(state.history.rows[-1])
+        self._write(state, state.history.rows[-1])
 
-    def _write(self, row: Mapping[str, float]) -> None:
-        if self._stream is not None:
+    def _write(self, state: TrainingState, row: Mapping[str, float]) -> None:
+        stream = self._streams.get(id(state))
+        if stream is not None:
             finite = {name: _finite_or_none(value) for name, value in row.items()}
-            self._stream.write(json.dumps(finite, allow_nan=False) + "\n")
-            self._stream.flush()
+            stream.write(json.dumps(finite, allow_nan=False) + "\n")
+            stream.flush()
 
     def on_training_end(self, state: TrainingState) -> None:
         """Close the file."""
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+        stream = self._streams.pop(id(state), None)
+        if stream is not None:
+            stream.close()
+
+
+@dataclass
+class _Board:
+    """One training's folder, while it is written to."""
+
+    writer: Any
+    claim: int | None
+    drawn_epoch: int = 0
+
+    def close(self) -> None:
+        try:
+            self.writer.close()
+        finally:
+            if self.claim is not None:
+                os.close(self.claim)
 
 
 class TensorBoard(Callback):
     """Write losses, copies of images and codes for TensorBoard, which draws them while training runs.
 
     Needs ``pip install "isthmus[track]"``; then ``tensorboard --logdir FOLDER`` shows the folders of one
-    or more trainings. What an older training wrote to the same folder is hidden.
+    or more trainings. Each training has a folder of its own. The first one takes ``folder``, and hides what an
+    older training wrote there before the callback was made. Trainings with a copy of the callback, as in clones
+    of an estimator and in ``GridSearchCV``, and trainings at the same time, take the next free name with a
+    number: ``folder-2``, ``folder-3``. Another training with the same callback hides its earlier one.
 
     Parameters
     ----------
@@ -138,8 +178,11 @@ class TensorBoard(Callback):
         self.embeddings = embeddings
         self.labels = labels
         self.every = check_integer(every, parameter="every", owner="TensorBoard", minimum=1)
-        self._writer: Any = None
-        self._drawn_epoch = 0
+        self._claims = Claims(self.folder)
+        self._boards: dict[int, _Board] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_boards": {}}
 
     def on_training_start(self, state: TrainingState) -> None:
         """Check everything, before the first step is taken, and open the folder."""
@@ -157,30 +200,34 @@ class TensorBoard(Callback):
         if state.model is not None:
             with _evaluating(state.network):
                 self._try_out(state.model)
+        try:
+            folder, claim = self._claims.folder()
+        except OSError as error:
+            wanted = f"a folder that can be written to ({error.strerror or error})"
+            raise wrong_parameter("TensorBoard", "folder", wanted, str(self.folder)) from error
         # Events of this step and later ones that an older training left in the folder are hidden.
-        self._writer = make_writer(str(self.folder), purge_step=0)
-        self._drawn_epoch = 0
+        self._boards[id(state)] = _Board(make_writer(str(folder), purge_step=0), claim)
 
     def on_epoch_end(self, state: TrainingState) -> None:
         """Write the epoch's numbers, and pictures and codes if it is their turn."""
+        writer = self._boards[id(state)].writer
         for name, value in state.history.rows[-1].items():
             if name != "epoch":
-                self._writer.add_scalar(_tag(name), value, state.epoch)
+                writer.add_scalar(_tag(name), value, state.epoch)
         if state.epoch % self.every == 0 or state.epoch == state.epochs or state.stop:
             self._draw(state)
-        self._writer.flush()
+        writer.flush()
 
     def on_training_end(self, state: TrainingState) -> None:
         """Write what the last epoch has not, where nobody knew it was the last, and close the files."""
-        if self._writer is None:
+        if id(state) not in self._boards:
             return
         try:
             # After any other error there is nothing worth drawing, and the error must not be hidden.
             if state.history.rows and (state.stop or state.history.interrupted):
                 self._draw(state)
         finally:
-            self._writer.close()
-            self._writer = None
+            self._boards.pop(id(state)).close()
 
     def _check_labels(self) -> None:
         if self.labels is None:
@@ -203,16 +250,17 @@ class TensorBoard(Callback):
             model.transform(self.embeddings)
 
     def _draw(self, state: TrainingState) -> None:
-        if state.model is None or self._drawn_epoch == state.epoch:
+        board = self._boards[id(state)]
+        if state.model is None or board.drawn_epoch == state.epoch:
             return
-        self._drawn_epoch = state.epoch
+        board.drawn_epoch = state.epoch
         with _evaluating(state.network):
             if self.images is not None:
                 picture = self._picture(state.model)
-                self._writer.add_image("reconstructions", picture, state.epoch, dataformats="HWC")
+                board.writer.add_image("reconstructions", picture, state.epoch, dataformats="HWC")
             if self.embeddings is not None:
                 codes = state.model.transform(self.embeddings)
-                self._write_codes(codes.reshape(len(codes), -1), state.epoch)
+                self._write_codes(board.writer, codes.reshape(len(codes), -1), state.epoch)
 
     def _picture(self, model: Model) -> NDArray[np.uint8]:
         """Return originals above copies, shape (2 height + gap, n (width + gap) - gap, channels)."""
@@ -223,11 +271,11 @@ class TensorBoard(Callback):
         shape = tuple(shapes[0]) if shapes else None
         return _grid(*_grey_levels(_as_images(originals, shape), _as_images(copies, shape)))
 
-    def _write_codes(self, codes: NDArray[Any], epoch: int) -> None:
+    def _write_codes(self, writer: Any, codes: NDArray[Any], epoch: int) -> None:
         labels = None if self.labels is None else [" ".join(str(label).split()) for label in self.labels]
         # It prints a remark where an older training wrote codes of the same epoch.
         with contextlib.redirect_stdout(io.StringIO()):
-            self._writer.add_embedding(codes, metadata=labels, global_step=epoch, tag="codes")
+            writer.add_embedding(codes, metadata=labels, global_step=epoch, tag="codes")
 
 
 def _finite_or_none(value: float) -> float | None:
