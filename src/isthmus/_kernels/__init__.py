@@ -79,8 +79,8 @@ class Kernels:
         single = pre_activations.dtype == torch.float32
         function = self._library.cross_entropy_f32 if single else self._library.cross_entropy_bf16
         n, width = rows.shape
-        mean = torch.empty((), dtype=torch.float64)
-        sums = torch.empty(n, dtype=torch.float64)
+        mean = torch.empty((), dtype=torch.float64, device="cpu")
+        sums = torch.empty(n, dtype=torch.float64, device="cpu")
         addend = pre_activations.new_zeros(width) if bias is None else bias
         function(
             pre_activations.data_ptr(),

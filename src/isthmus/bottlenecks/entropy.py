@@ -84,11 +84,13 @@ class EntropyBottleneck(BottleneckModule):
         self.n_components = self.n_inputs = n_components
         self.description = description
         device = device_of(generator)
-        places = torch.linspace(-START, START, COMPONENTS, device=device)[:, None]
+        places = torch.linspace(-START, START, COMPONENTS, dtype=torch.float32, device=device)[:, None]
         self.locations = nn.Parameter(places.repeat(1, n_components))
-        self.log_scales = nn.Parameter(torch.zeros(COMPONENTS, n_components, device=device))
-        self.logits = nn.Parameter(torch.zeros(COMPONENTS, n_components, device=device))
-        self.register_buffer("step", torch.ones(n_components, device=device))
+        self.log_scales = nn.Parameter(
+            torch.zeros(COMPONENTS, n_components, dtype=torch.float32, device=device)
+        )
+        self.logits = nn.Parameter(torch.zeros(COMPONENTS, n_components, dtype=torch.float32, device=device))
+        self.register_buffer("step", torch.ones(n_components, dtype=torch.float32, device=device))
 
     def start_from(self, features: Tensor) -> None:
         """Choose steps that are a quarter of the features' standard deviations."""

@@ -162,13 +162,14 @@ class GaussianBottleneck(BottleneckModule):
         self.description = description
         device = device_of(generator)
         for name in ("prior_mean", "prior_log_variance"):
+            start = torch.zeros(n_components, dtype=torch.float32, device=device)
             if description.prior == "learnt":
-                self.register_parameter(name, nn.Parameter(torch.zeros(n_components, device=device)))
+                self.register_parameter(name, nn.Parameter(start))
             else:
-                self.register_buffer(name, torch.zeros(n_components, device=device), persistent=False)
+                self.register_buffer(name, start, persistent=False)
         # On the device, where a recorded step reads it.
-        start = 0.0 if description.warm_up > 0 else 1.0
-        self.register_buffer("warmth", torch.tensor(start), persistent=False)
+        warmth = torch.tensor(0.0 if description.warm_up > 0 else 1.0, dtype=torch.float32, device="cpu")
+        self.register_buffer("warmth", warmth, persistent=False)
 
     @property
     def prior(self) -> Normal:

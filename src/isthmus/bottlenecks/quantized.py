@@ -140,12 +140,13 @@ class VectorQuantizer(BottleneckModule):
         self.n_codes = description.n_codes
         self.tokens_shape = (n_components // dimension, description.n_levels)
         device = device_of(generator)
-        entries = torch.zeros(description.n_levels, description.n_codes, dimension, device=device)
+        shape = (description.n_levels, description.n_codes, dimension)
+        entries = torch.zeros(shape, dtype=torch.float32, device=device)
         if description.update == "gradient":
             self.register_parameter("codebook", nn.Parameter(entries))
         else:
             self.register_buffer("codebook", entries)
-        self.register_buffer("usage", torch.ones(entries.shape[:2], device=device))
+        self.register_buffer("usage", torch.ones(shape[:2], dtype=torch.float32, device=device))
 
     def forward(self, features: Tensor, keys: Tensor) -> Bottled:
         """Return the quantised code, through which the gradient passes unchanged."""
@@ -199,7 +200,7 @@ class VectorQuantizer(BottleneckModule):
         """Start the codebooks at the means of clusters."""
         residual = self._vectors(features)
         generator = torch.Generator().manual_seed(0)
-        order = torch.randperm(len(residual), generator=generator)[:_START_VECTORS]
+        order = torch.randperm(len(residual), generator=generator, device="cpu")[:_START_VECTORS]
         residual = residual[order.to(residual.device)]
         for level in range(self.description.n_levels):
             self._start_level(level, residual, generator)
@@ -207,9 +208,9 @@ class VectorQuantizer(BottleneckModule):
 
     def _start_level(self, level: int, vectors: Tensor, generator: torch.Generator) -> None:
         n_codes = self.description.n_codes
-        picks = torch.randint(len(vectors), (n_codes,), generator=generator)
+        picks = torch.randint(len(vectors), (n_codes,), generator=generator, device="cpu")
         if len(vectors) >= n_codes:
-            picks = torch.randperm(len(vectors), generator=generator)[:n_codes]
+            picks = torch.randperm(len(vectors), generator=generator, device="cpu")[:n_codes]
         centres = vectors[picks.to(vectors.device)]
         for _ in range(_START_ROUNDS):
             self.codebook[level] = centres
@@ -320,9 +321,11 @@ class ScalarQuantizer(BottleneckModule):
         n_vectors = n_components // len(levels)
         self.n_codes = math.prod(levels)
         self.tokens_shape = (n_vectors, 1)
-        self.register_buffer("steps", (torch.tensor(levels) - 1).repeat(n_vectors), persistent=False)
+        self.register_buffer(
+            "steps", (torch.tensor(levels, device="cpu") - 1).repeat(n_vectors), persistent=False
+        )
         strides = [math.prod(levels[:place]) for place in range(len(levels))]
-        self.register_buffer("strides", torch.tensor(strides), persistent=False)
+        self.register_buffer("strides", torch.tensor(strides, device="cpu"), persistent=False)
 
     def forward(self, features: Tensor, keys: Tensor) -> Bottled:
         """Return the quantised code, through which the gradient passes unchanged."""

@@ -96,7 +96,7 @@ class TopKBottleneck(BottleneckModule):
         self.activation, self.k, self.per_batch = activation, k, per_batch
         self.passing, self.in_use = k, in_use
         if per_batch:
-            self.register_buffer("threshold", torch.zeros(()))
+            self.register_buffer("threshold", torch.zeros((), dtype=torch.float32, device="cpu"))
 
     def forward(self, features: Tensor, keys: Tensor) -> Bottled:
         """Return the sparse code; it adds nothing to the loss."""

@@ -90,7 +90,13 @@ def build_assembly(
     n_features = math.prod(input_shape)
     before: list[nn.Module] = []
     if settings.fills_gaps:
-        before.append(Filling(torch.zeros(n_features, device=device_of(generator)) if mean is None else mean))
+        before.append(
+            Filling(
+                torch.zeros(n_features, dtype=torch.float32, device=device_of(generator))
+                if mean is None
+                else mean
+            )
+        )
     if counts:
         before.append(Logarithms())
     if before:
@@ -99,7 +105,11 @@ def build_assembly(
     assembly = Assembly(network, bottleneck, settings.loss.parameters(n_features))
     if settings.sampler is not None:
         # What a machine's likelihood is found from: units that are on as often as in the data, and not tied.
-        kept = torch.zeros(n_features, device=device_of(generator)) if mean is None else mean.clone()
+        kept = (
+            torch.zeros(n_features, dtype=torch.float32, device=device_of(generator))
+            if mean is None
+            else mean.clone()
+        )
         assembly.register_buffer("mean", kept)
     return assembly
 
@@ -127,7 +137,7 @@ def scale_rows(rows: torch.Tensor, scaling: Scaling) -> torch.Tensor:
 
 def mean_of(rows: StoredRows) -> torch.Tensor:
     """Return the mean row, summed in double precision; 0 for columns in which nothing is observed."""
-    total = torch.zeros(rows.values.shape[1], dtype=torch.float64)
+    total = torch.zeros(rows.values.shape[1], dtype=torch.float64, device="cpu")
     for block in rows.blocks(_SUMMED_ROWS):
         total += block.sum(0, dtype=torch.float64)
     if not total.isnan().any():

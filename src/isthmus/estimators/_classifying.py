@@ -53,8 +53,12 @@ class Head(nn.Module):
         self.layers = nn.ModuleList(Linear(m, n, generator) for m, n in pairwise(widths))
         self.activation = activation(activation_name)
         self.dropout = dropout
-        self.register_buffer("offset", torch.zeros(n_components, device=device_of(generator)))
-        self.register_buffer("unit", torch.ones(n_components, device=device_of(generator)))
+        self.register_buffer(
+            "offset", torch.zeros(n_components, dtype=torch.float32, device=device_of(generator))
+        )
+        self.register_buffer(
+            "unit", torch.ones(n_components, dtype=torch.float32, device=device_of(generator))
+        )
 
     @torch.no_grad()
     def start_from(self, codes: Tensor, least: float) -> None:

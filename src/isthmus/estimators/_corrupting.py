@@ -33,7 +33,7 @@ def corrupt(
     observed = clean[~clean.isnan()]
     around = surroundings(settings, input_shape, float(observed.min()), float(observed.max()), clean)
     spoilt = np.empty(rows.shape, dtype=precision_of(rows))
-    keys = row_keys(seed, 0, torch.arange(len(clean)))
+    keys = row_keys(seed, 0, torch.arange(len(clean), device="cpu"))
     for start in range(0, len(clean), BLOCK_ROWS):
         part = slice(start, start + BLOCK_ROWS)
         spoilt[part] = scaling.inverse(settings.noise(clean[part], keys[part], around)).numpy()

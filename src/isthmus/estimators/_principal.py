@@ -62,7 +62,7 @@ def start_from_components(assembly: Assembly, settings: Settings, rows: StoredRo
     if len(assembly.loss_parameters):
         _fit_spread(assembly, settings.loss, codes @ out.t() + after, sample)
     reach = max(float(codes.abs().max()), 1e-6)
-    nothing, same = torch.zeros(len(into)), torch.eye(len(into))
+    nothing, same = into.new_zeros(len(into)), torch.eye(len(into), dtype=into.dtype, device=into.device)
     with torch.no_grad():
         for layers, maps in (
             (network.encoder, (into, mean, same, nothing)),
@@ -105,9 +105,10 @@ def _thread(
     n = len(into)
     scale = 1.0 if name in LINEAR_IN_PAIRS + LINEAR_ABOVE_ZERO else SMALL / reach
     lift = reach if name in LINEAR_ABOVE_ZERO else 0.0
-    up, down = activation(name)(lift + torch.tensor([scale, -scale]))
+    up, down = activation(name)(lift + torch.tensor([scale, -scale], dtype=torch.float32, device="cpu"))
     gain = float(up - down)
-    apart = torch.cat([torch.eye(n), -torch.eye(n)]).to(into.device) * scale
+    same = torch.eye(n, dtype=into.dtype, device=into.device)
+    apart = torch.cat([same, -same]) * scale
     together = apart.t() / (scale * gain)
     first.weight[: 2 * n] = apart @ into
     first.bias[: 2 * n] = lift - first.weight[: 2 * n] @ before
@@ -146,7 +147,7 @@ def _minimise(parameters: Sequence[Tensor], value_of: Callable[[], Tensor]) -> N
 
 def _fitted(loss: ReconstructionLoss, codes: Tensor, rows: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
     """Return weights and bias of the linear way from codes to pre-activations with the least loss."""
-    out = torch.zeros(rows.shape[1], codes.shape[1], requires_grad=True)
+    out = torch.zeros(rows.shape[1], codes.shape[1], dtype=torch.float32, device="cpu", requires_grad=True)
     after = loss.inverse_link(mean).clone().requires_grad_()
     spread = codes.std(0).clamp_min(1e-6)  # codes of equal spread make the search shorter
     _minimise([out, after], lambda: loss.per_row((codes / spread) @ out.t() + after, rows).mean())

@@ -216,7 +216,7 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
         check_integer(n_steps, parameter="n_steps", owner=owner, minimum=1)
         rows = self._checked(X)
         drawn = np.empty(rows.shape, dtype=precision_of(rows))
-        keys = row_keys(seed_of(random_state), 0, torch.arange(len(rows)))
+        keys = row_keys(seed_of(random_state), 0, torch.arange(len(rows), device="cpu"))
         machine, scaling = self._machine(torch_precision(rows)), self.encoder_.scaling
         with torch.no_grad():
             for start, block in blocks(self.encoder_, rows):

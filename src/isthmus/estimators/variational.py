@@ -94,7 +94,7 @@ class VariationalAutoencoder(BaseAutoencoder):
         check_is_fitted(self)
         owner = f"{type(self).__name__}.sample"
         check_integer(n_samples, parameter="n_samples", owner=owner, minimum=1)
-        keys = row_keys(seed_of(random_state), 0, torch.arange(n_samples))
+        keys = row_keys(seed_of(random_state), 0, torch.arange(n_samples, device="cpu"))
         bottleneck = self._gaussian()
         noise = normal(keys, (bottleneck.n_components,), PRIOR)
         with torch.no_grad():

@@ -33,8 +33,8 @@ class Image(NamedTuple):
 
     def tiles(self, height: int, width: int) -> Tensor:
         """Return the number of the tile of each value, shape (features,), for tiles of this size."""
-        rows = torch.arange(self.height) // height
-        columns = torch.arange(self.width) // width
+        rows = torch.arange(self.height, device="cpu") // height
+        columns = torch.arange(self.width, device="cpu") // width
         numbers = rows[:, None] * math.ceil(self.width / width) + columns
         return numbers.expand(self).flatten()
 

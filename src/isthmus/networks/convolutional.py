@@ -331,4 +331,4 @@ class DoublingConvolution(nn.Module):
 
 def _normalization(channels: int, generator: torch.Generator | None) -> nn.GroupNorm:
     together = next(size for size in range(_GROUP, 0, -1) if channels % size == 0)
-    return nn.GroupNorm(channels // together, channels, device=device_of(generator))
+    return nn.GroupNorm(channels // together, channels, device=device_of(generator), dtype=torch.float32)

@@ -76,8 +76,8 @@ class Modules(Architecture):
             return network.to("meta")
         with torch.no_grad():
             network.eval()
-            network.encoder(torch.zeros(2, n_features))
-            network.decoder(torch.zeros(2, n_components))
+            network.encoder(torch.zeros(2, n_features, dtype=torch.float32, device="cpu"))
+            network.decoder(torch.zeros(2, n_components, dtype=torch.float32, device="cpu"))
         return network
 
 

@@ -28,7 +28,7 @@ class Linear(nn.Linear):
     """
 
     def __init__(self, n_inputs: int, n_outputs: int, generator: torch.Generator | None) -> None:
-        super().__init__(n_inputs, n_outputs, device=device_of(generator))
+        super().__init__(n_inputs, n_outputs, device=device_of(generator), dtype=torch.float32)
         if generator is not None:
             nn.init.xavier_uniform_(self.weight, generator=generator)
             nn.init.zeros_(self.bias)
@@ -43,7 +43,9 @@ class TiedLinear(nn.Module):
     def __init__(self, partner: nn.Linear) -> None:
         super().__init__()
         self.weight = partner.weight
-        self.bias = nn.Parameter(torch.zeros(partner.in_features, device=partner.weight.device))
+        self.bias = nn.Parameter(
+            torch.zeros(partner.in_features, device=partner.weight.device, dtype=torch.float32)
+        )
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return ``inputs @ weight + bias``."""
@@ -69,6 +71,7 @@ class Convolution(nn.Conv2d):
             stride=stride,
             padding=kernel_size // 2,
             device=device_of(generator),
+            dtype=torch.float32,
         )
         if generator is not None:
             assert self.bias is not None
@@ -81,7 +84,7 @@ class Convolution(nn.Conv2d):
 
 def drawn(shape: Sequence[int], deviation: float, generator: torch.Generator | None) -> nn.Parameter:
     """Return normally distributed weights."""
-    weights = torch.empty(*shape, device=device_of(generator))
+    weights = torch.empty(*shape, device=device_of(generator), dtype=torch.float32)
     if generator is not None:
         weights.normal_(0, deviation, generator=generator)
     return nn.Parameter(weights)
@@ -89,4 +92,4 @@ def drawn(shape: Sequence[int], deviation: float, generator: torch.Generator | N
 
 def constant(shape: Sequence[int], value: float, generator: torch.Generator | None) -> nn.Parameter:
     """Return weights that are all equal."""
-    return nn.Parameter(torch.full(tuple(shape), value, device=device_of(generator)))
+    return nn.Parameter(torch.full(tuple(shape), value, device=device_of(generator), dtype=torch.float32))

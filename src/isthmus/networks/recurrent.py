@@ -233,6 +233,7 @@ class _Recurrence(nn.Module):
             batch_first=True,
             bidirectional=directions == 2,
             device=device_of(generator),
+            dtype=torch.float32,
         )
         self.top = (width, directions)
         if generator is not None:

@@ -227,7 +227,7 @@ class TokenEncoder(nn.Module):
         self.places = drawn((n_tokens, width), 0.5, generator)
         self.summaries = drawn((n_summaries, width), 0.5, generator)
         self.blocks = _blocks(architecture.n_layers, width, architecture.n_heads, activation, generator)
-        self.norm = nn.LayerNorm(width, device=self.weight.device)
+        self.norm = nn.LayerNorm(width, device=self.weight.device, dtype=torch.float32)
         self.head = Linear(width * n_summaries, n_outputs, generator)
 
     def forward(self, rows: Tensor) -> Tensor:
@@ -265,7 +265,7 @@ class TokenDecoder(nn.Module):
         self.queries = drawn((n_tokens, width), 0.5, generator)
         depth = architecture.n_decoder_layers
         self.blocks = _blocks(depth, width, architecture.n_heads, activation, generator)
-        self.norm = nn.LayerNorm(width, device=self.queries.device)
+        self.norm = nn.LayerNorm(width, device=self.queries.device, dtype=torch.float32)
         places = n_tokens if separate else 1
         self.weight = drawn((places, width, n_values), 1 / math.sqrt(width), generator)
         n_features = n_tokens * n_values if cut.image is None else math.prod(cut.image[:3])
@@ -306,7 +306,9 @@ class _Block(nn.Module):
     ) -> None:
         super().__init__()
         self.n_heads = n_heads
-        self.norms = nn.ModuleList(nn.LayerNorm(width, device=device_of(generator)) for _ in range(2))
+        self.norms = nn.ModuleList(
+            nn.LayerNorm(width, device=device_of(generator), dtype=torch.float32) for _ in range(2)
+        )
         self.attention_in, self.attention_out = (
             Linear(width, 3 * width, generator),
             Linear(width, width, generator),

@@ -44,7 +44,7 @@ class GaussianLikelihood(ReconstructionLoss):
 
     def parameters(self, n_features: int) -> dict[str, Tensor]:
         """Return the log-variance, started at variance one."""
-        return {"log_variance": torch.zeros(n_features if self.variance == "feature" else 1)}
+        return {"log_variance": _start(n_features if self.variance == "feature" else 1)}
 
     def per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
@@ -80,7 +80,7 @@ class LaplaceLikelihood(ReconstructionLoss):
 
     def parameters(self, n_features: int) -> dict[str, Tensor]:
         """Return the log-scale, started at scale one."""
-        return {"log_scale": torch.zeros(n_features if self.spread == "feature" else 1)}
+        return {"log_scale": _start(n_features if self.spread == "feature" else 1)}
 
     def per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
@@ -125,7 +125,7 @@ class DiscretizedLogistic(ReconstructionLoss):
 
     def parameters(self, n_features: int) -> dict[str, Tensor]:
         """Return the log-scale, started at a tenth of the range."""
-        return {"log_scale": torch.full((n_features if self.spread == "feature" else 1,), math.log(0.1))}
+        return {"log_scale": _start(n_features if self.spread == "feature" else 1, math.log(0.1))}
 
     def per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
@@ -201,7 +201,7 @@ class NegativeBinomial(CountLikelihood):
 
     def parameters(self, n_features: int) -> dict[str, Tensor]:
         """Return the logarithm of r, started at one."""
-        return {"log_dispersion": torch.zeros(n_features if self.dispersion == "feature" else 1)}
+        return {"log_dispersion": _start(n_features if self.dispersion == "feature" else 1)}
 
     def per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
@@ -223,3 +223,8 @@ def _log_rising(r: Tensor, counts: Tensor) -> Tensor:
     for factor, power in ((1 / 12, -1), (-1 / 360, -3), (1 / 1260, -5)):
         series = series + factor * (both.pow(power) - large.pow(power))
     return torch.where(r < _LARGE, torch.lgamma(small + counts) - torch.lgamma(small), series)
+
+
+def _start(n: int, value: float = 0.0) -> Tensor:
+    """Return what a parameter of the loss is at the start, whatever torch's defaults are."""
+    return torch.full((n,), value, dtype=torch.float32, device="cpu")

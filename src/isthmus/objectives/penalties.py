@@ -292,7 +292,7 @@ class Contractive(Penalty):
     def _estimated(self, inputs: Tensor, code: Tensor, keys: Tensor, *, graph: bool) -> Tensor:
         """Return an estimate for each row: the mean squared length of random combinations of the slopes."""
         draws = _random.uniform(keys, (self.n_projections, code.shape[1]), _random.PENALTY)
-        signs = torch.where(draws < 0.5, -1.0, 1.0).to(code.dtype)
+        signs = 2 * (draws >= 0.5).to(code.dtype) - 1
         total = inputs.new_zeros(len(inputs))
         for number in range(self.n_projections):
             combined = (code * signs[:, number]).sum()

@@ -94,7 +94,7 @@ class Workspace:
 
     def __init__(self, kernels: Kernels | None = None) -> None:
         self.kernels = kernels
-        self._buffer = torch.empty(0)
+        self._buffer = torch.empty(0, dtype=torch.float32, device="cpu")
 
     def like(self, tensor: Tensor) -> Tensor:
         """Return a buffer of the tensor's shape, with anything in it; the next call returns it again."""

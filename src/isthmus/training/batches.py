@@ -159,7 +159,11 @@ class ResidentBatches:
         # One buffer for all batches: a fresh allocation a step costs more than the gather itself.
         shape = (self.batch_size, *values.shape[1:])
         buffer = values.new_empty(shape)
-        ready = buffer if buffer.is_floating_point() else torch.empty(shape, device=values.device)
+        ready = (
+            buffer
+            if buffer.is_floating_point()
+            else torch.empty(shape, dtype=torch.float32, device=values.device)
+        )
         for chosen, own in zip(torch.split(order, self.batch_size), keys, strict=True):
             batch = ready if len(chosen) == len(ready) else ready[: len(chosen)]
             if self.kernels is not None:
@@ -178,7 +182,7 @@ class ResidentBatches:
         # well-mixed 63-bit number makes the orders of neighbouring epochs and seeds unrelated.
         mixed = (seed * 0x9E3779B97F4A7C15 + (number + 1) * 0xBF58476D1CE4E5B9) % 2**63
         generator = torch.Generator().manual_seed(mixed)
-        return torch.randperm(len(self.rows), generator=generator).to(self.rows.values.device)
+        return torch.randperm(len(self.rows), generator=generator, device="cpu").to(self.rows.values.device)
 
 
 class StreamedBatches:

@@ -140,7 +140,7 @@ class _AdamFamily(Optimizer):
             return SweepingAdam(parameters, kernels, **arguments)
         if any(parameter.is_cuda for parameter in parameters):
             # Recorded steps read the rate from the device and keep their count there.
-            rate = torch.tensor(shared["lr"], device=parameters[0].device)
+            rate = torch.tensor(shared["lr"], dtype=torch.float32, device=parameters[0].device)
             arguments |= {"lr": rate, "capturable": True}
         return torch.optim.Adam(parameters, fused=True, **arguments)
 

@@ -259,7 +259,7 @@ def _load_optimizer(optimizer: Stepper, saved: Mapping[str, Any]) -> None:
         for name, value in values.items():
             there = saved.get(str(key), {}).get(name)
             if isinstance(value, Tensor):
-                value.zero_() if there is None else value.copy_(torch.as_tensor(there))
+                value.zero_() if there is None else value.copy_(torch.as_tensor(there, device=value.device))
 
 
 def _on(device: torch.device, tree: Any) -> Any:
