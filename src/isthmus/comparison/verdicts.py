@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from isthmus._components import principal_components, row_blocks
 from isthmus.metrics import ratio_interval
 
 if TYPE_CHECKING:
@@ -51,18 +52,21 @@ class Spectrum:
     errors: NDArray[np.float64] | None
 
     def __init__(self, train: Array, X: Array) -> None:
-        rows = train.reshape(len(train), -1).astype(np.float64)
+        rows = train.reshape(len(train), -1)
         self.errors = None
-        if rows.shape[1] > MOST_FEATURES:
+        n_features = rows.shape[1]
+        if n_features > MOST_FEATURES:
             return
-        mean = rows.mean(axis=0)
-        rows -= mean
-        directions = np.linalg.eigh(rows.T @ rows)[1][:, ::-1]
-        # Rows cannot span more than there are of them: the directions left are the last.
-        tested = X.reshape(len(X), -1).astype(np.float64) - mean
-        explained = np.cumsum(((tested @ directions) ** 2).mean(axis=0))
-        total = float((tested**2).sum(axis=1).mean())
-        self.errors = np.maximum(total - np.concatenate([[0.0], explained]), 0.0)
+        found = principal_components(rows, min(rows.shape))
+        explained, total = np.zeros(n_features), 0.0
+        tested = X.reshape(len(X), -1)
+        for part in row_blocks(tested):
+            centred = tested[part] - found.mean
+            # Rows span no more directions than there are rows; more components explain nothing more.
+            explained[: len(found.directions)] += np.square(centred @ found.directions.T).sum(axis=0)
+            total += float(np.square(centred).sum())
+        left = total - np.concatenate([[0.0], np.cumsum(explained)])
+        self.errors = np.maximum(left, 0.0) / len(tested)
 
     def needed(self, error: float) -> int | None:
         """Return the least number of components that copy as well; None if that is not known."""

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
+from isthmus._components import principal_components
 from isthmus.estimators._assembly import Assembly
 from isthmus.estimators._settings import Settings
 from isthmus.networks import DenseNetwork, activation
@@ -50,18 +50,19 @@ def start_from_components(assembly: Assembly, settings: Settings, rows: StoredRo
     network, device = assembly.network, assembly.device
     assert isinstance(network, DenseNetwork)
     values = torch.cat(list(rows.blocks(len(rows)))).numpy()
-    found = PCA(min(settings.n_components, *values.shape), random_state=seed % 2**32).fit(values)
-    components = np.zeros((settings.n_components, values.shape[1]), np.float32)
-    components[: len(found.components_)] = found.components_
-    into, mean = torch.from_numpy(components), torch.from_numpy(found.mean_.astype(np.float32))
+    found = principal_components(values, min(settings.n_components, *values.shape), seed=seed % 2**32)
+    components = np.zeros((settings.n_components, values.shape[1]))
+    components[: len(found.directions)] = found.directions
+    # In double precision: the mean may be large beside the spread.
+    into, mean = torch.from_numpy(components), torch.from_numpy(found.mean)
     sample = torch.from_numpy(values[:: max(len(values) // FITTED_ROWS, 1)])
-    codes = (sample - mean) @ into.t()
+    codes = (sample.double() - mean) @ into.t()
+    reach = max(float(codes.abs().max()), 1e-6)
     out, after = into.t(), mean
     if settings.loss.support == "unit":
-        out, after = _fitted(settings.loss, codes, sample, mean)
+        out, after = _fitted(settings.loss, codes, sample.double(), mean)
     if len(assembly.loss_parameters):
-        _fit_spread(assembly, settings.loss, codes @ out.t() + after, sample)
-    reach = max(float(codes.abs().max()), 1e-6)
+        _fit_spread(assembly, settings.loss, (codes @ out.t() + after).float(), sample)
     nothing, same = into.new_zeros(len(into)), torch.eye(len(into), dtype=into.dtype, device=into.device)
     with torch.no_grad():
         for layers, maps in (
@@ -81,10 +82,10 @@ def _thread(
     out: Tensor,
     after: Tensor,
 ) -> None:
-    """Let layers compute ``out @ into @ (inputs - before) + after``.
+    """Set weights so that layers compute ``out @ into @ (inputs - before) + after``.
 
-    What ``into`` makes of the inputs runs through each hidden layer in pairs of units. The other units
-    keep their weights, and nothing listens to them yet.
+    The values ``into @ inputs`` run through each hidden layer in pairs of units. The other units keep
+    their weights, and the layers after them give these units no weight yet.
 
     Parameters
     ----------
@@ -93,31 +94,33 @@ def _thread(
     name : str
         Of the activation.
     reach : float
-        How large what runs through gets.
+        The largest magnitude of the values that run through.
     into, before, out, after : Tensor of shape (n, inputs), (inputs,), (outputs, n) and (outputs,)
-        The maps.
+        The maps, in double precision.
     """
     first, last = layers[0], layers[-1]
     if len(layers) == 1:
-        last.weight.copy_(out @ into)
-        last.bias.copy_(after - last.weight @ before)
+        weights = out @ into
+        last.weight.copy_(weights)
+        last.bias.copy_(after - weights @ before)
         return
     n = len(into)
     scale = 1.0 if name in LINEAR_IN_PAIRS + LINEAR_ABOVE_ZERO else SMALL / reach
     lift = reach if name in LINEAR_ABOVE_ZERO else 0.0
-    up, down = activation(name)(lift + torch.tensor([scale, -scale], dtype=torch.float32, device="cpu"))
+    up, down = activation(name)(lift + torch.tensor([scale, -scale], dtype=into.dtype, device="cpu"))
     gain = float(up - down)
     same = torch.eye(n, dtype=into.dtype, device=into.device)
     apart = torch.cat([same, -same]) * scale
     together = apart.t() / (scale * gain)
-    first.weight[: 2 * n] = apart @ into
-    first.bias[: 2 * n] = lift - first.weight[: 2 * n] @ before
+    weights = apart @ into
+    first.weight[: 2 * n] = weights.to(first.weight.dtype)
+    first.bias[: 2 * n] = (lift - weights @ before).to(first.bias.dtype)
     for layer in layers[1:-1]:
         layer.weight[: 2 * n] = 0
-        layer.weight[: 2 * n, : 2 * n] = apart @ together
+        layer.weight[: 2 * n, : 2 * n] = (apart @ together).to(layer.weight.dtype)
         layer.bias[: 2 * n] = lift
     last.weight.zero_()
-    last.weight[:, : 2 * n] = out @ together
+    last.weight[:, : 2 * n] = (out @ together).to(last.weight.dtype)
     last.bias.copy_(after)
 
 
@@ -147,7 +150,7 @@ def _minimise(parameters: Sequence[Tensor], value_of: Callable[[], Tensor]) -> N
 
 def _fitted(loss: ReconstructionLoss, codes: Tensor, rows: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
     """Return weights and bias of the linear way from codes to pre-activations with the least loss."""
-    out = torch.zeros(rows.shape[1], codes.shape[1], dtype=torch.float32, device="cpu", requires_grad=True)
+    out = torch.zeros(rows.shape[1], codes.shape[1], dtype=rows.dtype, device="cpu", requires_grad=True)
     after = loss.inverse_link(mean).clone().requires_grad_()
     spread = codes.std(0).clamp_min(1e-6)  # codes of equal spread make the search shorter
     _minimise([out, after], lambda: loss.per_row((codes / spread) @ out.t() + after, rows).mean())

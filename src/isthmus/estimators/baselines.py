@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,42 +12,58 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from isthmus._checks import check_choice, check_integer, wrong_parameter
+from isthmus._components import fitted_pca, mean_row, total_variance
 from isthmus.errors import IsthmusWarning
 from isthmus.estimators._base import BaseAutoencoder
 from isthmus.estimators._building import seed_of
 from isthmus.estimators._names import refuse_moved_codes
-from isthmus.estimators._rows import flatten, shape_of_rows
+from isthmus.estimators._rows import check_codes, flatten, shape_of_rows
 from isthmus.estimators.boltzmann import RestrictedBoltzmannMachine
 
 Array = NDArray[Any]
 
 KERNEL_ROWS = 2000
 RBM_EPOCHS = 10
+PART_VALUES = 1 << 22  # passed through a baseline at a time: 32 MiB in double precision
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What a baseline is to be fitted to.
+    """What a baseline is fitted to.
 
     Parameters
     ----------
     width : int
         Width of the code.
     seed : int
-        For what is drawn.
+        Seed of what is drawn.
     rows : ndarray of shape (n, d)
-        The rows, flat.
+        The rows, flat, in their own precision.
     row_shape : tuple of int
-        What they were before.
+        The shape of a row as it was given.
+    labels : array-like of shape (n,), optional
+        The class of each row.
     """
 
     width: int
     seed: int
     rows: Array
     row_shape: tuple[int, ...]
+    labels: ArrayLike | None = None
+
+    @property
+    def doubles(self) -> Array:
+        """The rows in double precision."""
+        return self.rows.astype(np.float64)
+
+    @property
+    def centred(self) -> Array:
+        """The rows less their mean, in double precision."""
+        return self.rows - mean_row(self.rows)
 
 
 @dataclass(frozen=True)
@@ -57,28 +73,29 @@ class Kind:
     Parameters
     ----------
     title : str
-        What tables call it.
-    build : callable
-        Makes an unfitted scikit-learn transformer for a task.
+        The name that tables show.
+    learn : callable
+        Returns a fitted transformer for a task.
+    centred : bool
+        Whether it is fitted to rows less their mean. Methods that compare distances lose digits where the
+        mean is large beside the spread, and none of these depends on the mean.
     decodes : bool
-        Whether it has a way back of its own; else a linear one is fitted, the best there is.
+        Whether it has an ``inverse_transform``; otherwise the best linear decoder is fitted.
     needs : {"", "labels", "no negative values", "data in [0, 1]"}
-        What it cannot do without.
-    most_rows : int, optional
-        Rows that it learns from at most, where it compares all with all.
+        What the data must have.
     may_be_wider : bool
         Whether its codes may be wider than rows.
     """
 
     title: str
-    build: Callable[[Task], Any]
+    learn: Callable[[Task], Any]
+    centred: bool = False
     decodes: bool = True
     needs: str = ""
-    most_rows: int | None = None
     may_be_wider: bool = False
 
     def suits(self, rows: Array, y: ArrayLike | None) -> bool:
-        """Say whether rows, and labels if any, are as the baseline needs them."""
+        """Return whether rows, and labels if any, are as the baseline needs them."""
         if self.needs == "labels":
             labels = np.asarray([] if y is None else y)
             return labels.shape == rows.shape[:1] and len(np.unique(labels)) > 1
@@ -97,7 +114,7 @@ class Baseline(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         values that are not negative), "lda" (needs labels; at most one component fewer than classes),
         "random-projection", "dct" (the lowest frequencies; nothing is learnt), "kmeans" (codes say which
         centre is nearest) or "rbm" (:class:`isthmus.RestrictedBoltzmannMachine`; needs data in [0, 1]).
-        LDA and random projections have no way back: a linear one is fitted.
+        For LDA and random projections, which have no inverse, the best linear decoder is fitted.
     n_components : int, default=32
         Width of the code. More than a method can have becomes what it can.
     random_state : int, default=0
@@ -108,7 +125,15 @@ class Baseline(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
     n_components_ : int
         Width of the code.
     model_ : estimator
-        What is behind it: a fitted scikit-learn transformer, where there is one.
+        The fitted scikit-learn transformer behind it, in double precision.
+    centre_ : ndarray of shape (features,) or None
+        The mean row, which is subtracted before ``model_`` sees rows and added afterwards; None for
+        methods that see the rows themselves.
+
+    Notes
+    -----
+    Everything is computed in double precision, so that float32 rows give the numbers that the same rows
+    give as float64. Codes and reconstructions of float32 rows are float32.
 
     References
     ----------
@@ -129,6 +154,7 @@ class Baseline(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
     model_: Any
     n_components_: int
+    centre_: Array | None
     input_shape_: tuple[int, ...]
     decoder_: tuple[Array, Array] | None
 
@@ -165,25 +191,36 @@ class Baseline(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         if not kind.suits(rows, y):
             raise wrong_parameter(owner, "kind", f"one that does not need {kind.needs}", self.kind)
         width = min(width, len(rows)) if kind.may_be_wider else min(width, *rows.shape)
-        supervised = kind.needs == "labels"
-        if supervised:
+        if kind.needs == "labels":
             width = min(width, len(np.unique(np.asarray(y))) - 1)
-        model = kind.build(Task(width, seed, rows, self.input_shape_))
-        learnt = rows if kind.most_rows is None else rows[:: max(1, -(-len(rows) // kind.most_rows))]
+        self.centre_ = mean_row(rows) if kind.centred else None
         with warnings.catch_warnings():
-            # A baseline that has not quite settled is still a baseline.
+            # A baseline that has not quite converged is still a baseline.
             warnings.simplefilter("ignore", ConvergenceWarning)
             warnings.simplefilter("ignore", IsthmusWarning)
-            self.model_ = model.fit(learnt, y) if supervised else model.fit(learnt)
-        codes = np.asarray(self.model_.transform(rows))
-        self.n_components_ = codes.shape[1]
-        self.decoder_ = None if kind.decodes else _linear_decoder(codes, rows)
+            self.model_ = kind.learn(Task(width, seed, rows, self.input_shape_, y))
+        self.n_components_ = self._encode(rows[:1]).shape[1]
+        self.decoder_ = None if kind.decodes else self._linear_decoder(rows)
         return self
 
     def transform(self, X: ArrayLike) -> Array:
         """Return codes, shape (n, n_components_)."""
         check_is_fitted(self)
-        return np.asarray(self.model_.transform(self._rows(X)))
+        rows = self._rows(X)
+        codes = np.empty((len(rows), self.n_components_), rows.dtype)
+        for part in _parts(rows):
+            codes[part] = self._encode(rows[part])
+        return codes
+
+    def inverse_transform(self, X: ArrayLike) -> Array:
+        """Return the rows that codes stand for, in the shape that was fitted."""
+        check_is_fitted(self)
+        refuse_moved_codes(X, self)
+        codes = check_codes(X, self.n_components_, type(self).__name__)
+        rows = np.empty((len(codes), math.prod(self.input_shape_)), codes.dtype)
+        for part in _parts(rows):
+            rows[part] = self._decode(codes[part].astype(np.float64))
+        return rows.reshape(len(rows), *self.input_shape_)
 
     @property
     def _n_features_out(self) -> int:
@@ -193,17 +230,34 @@ class Baseline(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         rows: Array = validate_data(self, flatten(X), reset=reset, dtype=[np.float64, np.float32])
         return rows
 
-    def inverse_transform(self, X: ArrayLike) -> Array:
-        """Return the rows that codes stand for, in the shape that was fitted."""
-        check_is_fitted(self)
-        refuse_moved_codes(X, self)
-        codes = np.asarray(X)
-        if self.decoder_ is None:
-            rows = np.asarray(self.model_.inverse_transform(codes))
-        else:
+    def _encode(self, rows: Array) -> Array:
+        """Return the codes of some rows in double precision."""
+        seen = rows.astype(np.float64) if self.centre_ is None else rows - self.centre_
+        return np.asarray(self.model_.transform(seen))
+
+    def _decode(self, codes: Array) -> Array:
+        """Return the rows of some codes in double precision."""
+        if self.decoder_ is not None:
             weights, offset = self.decoder_
-            rows = codes @ weights.astype(codes.dtype) + offset.astype(codes.dtype)
-        return rows.reshape(len(rows), *self.input_shape_)
+            return codes @ weights + offset
+        rows = np.asarray(self.model_.inverse_transform(codes))
+        return rows if self.centre_ is None else rows + self.centre_
+
+    def _linear_decoder(self, rows: Array) -> tuple[Array, Array]:
+        """Return weights and offset of the linear decoder with the least squared error."""
+        codes = np.concatenate([self._encode(rows[part]) for part in _parts(rows)])
+        mean, centre = codes.mean(axis=0), mean_row(rows)
+        orthonormal, triangle = np.linalg.qr(codes - mean)
+        shares = sum(orthonormal[part].T @ (rows[part] - centre) for part in _parts(rows))
+        weights = np.linalg.lstsq(triangle, shares, rcond=None)[0]
+        return weights, centre - mean @ weights
+
+
+def _parts(rows: Array) -> Iterator[slice]:
+    """Yield slices of rows that are passed through a baseline at a time."""
+    step = max(64, PART_VALUES // rows.shape[1])
+    for start in range(0, len(rows), step):
+        yield slice(start, start + step)
 
 
 class _Cosines(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -252,9 +306,8 @@ class _Nearest(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: Array) -> Array:
-        dtype = self.clusters_.cluster_centers_.dtype
-        codes = np.zeros((len(X), self.n_components), dtype=dtype)
-        codes[np.arange(len(X)), self.clusters_.predict(X.astype(dtype, copy=False))] = 1
+        codes = np.zeros((len(X), self.n_components))
+        codes[np.arange(len(X)), self.clusters_.predict(X)] = 1
         return codes
 
     def inverse_transform(self, codes: Array) -> Array:
@@ -295,73 +348,75 @@ def untrained_twin(model: BaseAutoencoder, X: ArrayLike) -> BaseAutoencoder:
     return twin
 
 
-def _linear_decoder(codes: Array, rows: Array) -> tuple[Array, Array]:
-    """Return the weights and the offset that bring rows back best, in the sense of least squares."""
-    mean, centre = codes.mean(axis=0), rows.mean(axis=0)
-    weights = np.linalg.lstsq(codes - mean, rows - centre, rcond=None)[0]
-    return weights, centre - mean @ weights
-
-
 def _pca(task: Task) -> Any:
-    from sklearn.decomposition import PCA
-
-    return PCA(task.width, random_state=task.seed)
+    return fitted_pca(task.rows, task.width, seed=task.seed)
 
 
 def _incremental_pca(task: Task) -> Any:
     from sklearn.decomposition import IncrementalPCA
 
-    return IncrementalPCA(task.width, batch_size=max(5 * task.rows.shape[1], task.width))
+    n_features = task.rows.shape[1]
+    model = IncrementalPCA(task.width)
+    # The last batch may be longer: each needs as many rows as there are components.
+    for part in gen_batches(len(task.rows), max(5 * n_features, task.width), min_batch_size=task.width):
+        model.partial_fit(task.rows[part].astype(np.float64))
+    return model
 
 
 def _kernel_pca(task: Task) -> Any:
     from sklearn.decomposition import KernelPCA
 
+    centre = mean_row(task.rows)
     # The kernel is as wide as the rows lie apart, in the mean.
-    spread = float(task.rows.var(axis=0).sum()) or 1.0
-    return KernelPCA(
+    spread = total_variance(task.rows, centre) or 1.0
+    model = KernelPCA(
         task.width, kernel="rbf", gamma=1 / (2 * spread), fit_inverse_transform=True, random_state=task.seed
     )
+    return model.fit(task.rows[:: max(1, -(-len(task.rows) // KERNEL_ROWS))] - centre)
 
 
 def _nmf(task: Task) -> Any:
     from sklearn.decomposition import MiniBatchNMF
 
-    return MiniBatchNMF(task.width, init="nndsvda", random_state=task.seed, max_no_improvement=5)
+    model = MiniBatchNMF(task.width, init="nndsvda", random_state=task.seed, max_no_improvement=5)
+    return model.fit(task.doubles)
 
 
 def _lda(task: Task) -> Any:
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-    return LinearDiscriminantAnalysis(n_components=task.width)
+    return LinearDiscriminantAnalysis(n_components=task.width).fit(task.centred, task.labels)
 
 
 def _random_projection(task: Task) -> Any:
     from sklearn.random_projection import GaussianRandomProjection
 
-    return GaussianRandomProjection(task.width, random_state=task.seed)
+    # It looks at the shape and the type of the rows, not at their values.
+    shape = np.broadcast_to(np.zeros(1), task.rows.shape)
+    return GaussianRandomProjection(task.width, random_state=task.seed).fit(shape)
 
 
 def _dct(task: Task) -> Any:
-    return _Cosines(task.width, task.row_shape)
+    return _Cosines(task.width, task.row_shape).fit(task.rows)
 
 
 def _kmeans(task: Task) -> Any:
-    return _Nearest(task.width, task.seed)
+    return _Nearest(task.width, task.seed).fit(task.centred)
 
 
 def _rbm(task: Task) -> Any:
-    return RestrictedBoltzmannMachine(task.width, epochs=RBM_EPOCHS, random_state=task.seed)
+    machine = RestrictedBoltzmannMachine(task.width, epochs=RBM_EPOCHS, random_state=task.seed)
+    return machine.fit(task.rows)
 
 
 KINDS: Mapping[str, Kind] = {
     "pca": Kind("PCA", _pca),
     "incremental-pca": Kind("incremental PCA", _incremental_pca),
-    "kernel-pca": Kind("kernel PCA", _kernel_pca, most_rows=KERNEL_ROWS),
+    "kernel-pca": Kind("kernel PCA", _kernel_pca, centred=True),
     "nmf": Kind("NMF", _nmf, needs="no negative values"),
-    "lda": Kind("LDA", _lda, decodes=False, needs="labels"),
-    "random-projection": Kind("random projection", _random_projection, decodes=False),
+    "lda": Kind("LDA", _lda, centred=True, decodes=False, needs="labels"),
+    "random-projection": Kind("random projection", _random_projection, centred=True, decodes=False),
     "dct": Kind("DCT", _dct),
-    "kmeans": Kind("k-means", _kmeans, may_be_wider=True),
+    "kmeans": Kind("k-means", _kmeans, centred=True, may_be_wider=True),
     "rbm": Kind("RBM", _rbm, needs="data in [0, 1]"),
 }

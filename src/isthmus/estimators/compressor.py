@@ -485,7 +485,8 @@ def model_size(model: Any) -> int | None:
     Parameters
     ----------
     model : estimator
-        An autoencoder (its weights as they are saved), or scikit-learn's (its arrays).
+        An autoencoder (its weights as they are saved), or a model of scikit-learn's (its arrays). Floating
+        numbers count in single precision, whatever the model was fitted in.
 
     Returns
     -------
@@ -498,6 +499,7 @@ def model_size(model: Any) -> int | None:
     if inner is not None and inner is not model and not isinstance(inner, str):
         return model_size(inner)
     arrays = [value for value in vars(model).values() if isinstance(value, np.ndarray)]
+    arrays = [array.astype(np.float32) if array.dtype == np.float64 else array for array in arrays]
     if not arrays:
         return None
     buffer = io.BytesIO()

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from isthmus._checks import check_choice, check_integer, check_number, wrong_parameter
+from isthmus._components import fitted_pca
 from isthmus.errors import MissingDependencyError
 from isthmus.estimators._building import seed_of
 
@@ -183,13 +184,11 @@ class Map(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         return np.asarray(self.mapper_.embedding_)
 
     def _fit_pca(self, codes: NDArray[Any]) -> NDArray[Any]:
-        from sklearn.decomposition import PCA
-
         if self.n_components > min(codes.shape):
             wanted = f"at most {min(codes.shape)} for rows of shape {codes.shape}"
             raise wrong_parameter(type(self).__name__, "n_components", wanted, self.n_components)
-        self.mapper_ = PCA(self.n_components, random_state=seed_of(self.random_state) % 2**32).fit(codes)
-        return np.asarray(self.mapper_.transform(codes))
+        self.mapper_ = fitted_pca(codes, self.n_components, seed=seed_of(self.random_state) % 2**32)
+        return np.asarray(self.mapper_.transform(codes.astype(np.float64)))
 
     @property
     def _n_features_out(self) -> int:

@@ -240,7 +240,7 @@ class VariationalAutoencoder(BaseAutoencoder):
         ----------
         Y. Burda, R. Grosse and R. Salakhutdinov, "Importance weighted autoencoders", ICLR, 2016.
         """
-        return np.asarray(self.transform(X).var(axis=0) > ACTIVE_VARIANCE)
+        return np.asarray(self.transform(X).var(axis=0, dtype=np.float64) > ACTIVE_VARIANCE)
 
     def _gaussian(self) -> GaussianBottleneck:
         bottleneck = self._assembly.bottleneck
@@ -258,7 +258,10 @@ class VariationalAutoencoder(BaseAutoencoder):
         return bounds_of_rows(self._assembly, self.encoder_, self.settings_.loss, rows, n_samples)
 
     def _warn_of_codes(self, codes: NDArray[Any]) -> None:
-        active, width = int((codes.var(axis=0) > ACTIVE_VARIANCE).sum()), self.settings_.n_components
+        active, width = (
+            int((codes.var(axis=0, dtype=np.float64) > ACTIVE_VARIANCE).sum()),
+            self.settings_.n_components,
+        )
         if isinstance(self._assembly.bottleneck, GaussianBottleneck) and active < max(1, width / 10):
             warnings.warn(
                 f"The code of {type(self).__name__} has collapsed: {active} of {width} units depend on the row, "

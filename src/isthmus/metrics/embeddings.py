@@ -73,6 +73,7 @@ def continuity(X: ArrayLike, codes: ArrayLike, *, n_neighbors: int = 12) -> floa
 
 def _trust(rows: Vector, places: Vector, n_neighbors: int) -> float:
     n = len(rows)
+    rows, places = rows - _middle(rows), places - _middle(places)
     check_integer(n_neighbors, parameter="n_neighbors", owner="trustworthiness", minimum=1)
     if len(places) != n:
         raise DataError(f"There are {n} rows and {len(places)} codes; one code for each row is needed.")
@@ -100,6 +101,17 @@ def _distances(table: Vector, block: slice) -> Vector:
     found: Vector = squares[block, None] + squares - 2 * part @ table.T
     found[np.arange(len(part)), np.arange(block.start, block.start + len(part))] = np.inf
     return found
+
+
+def _middle(table: Vector) -> Vector:
+    """Return a value from the middle of each column, to be subtracted before distances are found from squares.
+
+    The squares of values far from zero would leave no digits for their differences. A value that occurs, not
+    the mean, so that rows that are equally far apart stay so.
+    """
+    half = len(table) // 2
+    middle: Vector = np.partition(table, half, axis=0)[half]
+    return middle
 
 
 def neighbors_accuracy(
@@ -152,12 +164,13 @@ def neighbors_accuracy(
         raise DataError(
             f"{n_neighbors} neighbours need more than {n_neighbors} rows; there are {len(table)}."
         )
-    index = NearestNeighbors(n_neighbors=n_neighbors).fit(table)
+    centre = _middle(table)
+    index = NearestNeighbors(n_neighbors=n_neighbors).fit(table - centre)
     if test_codes is None:
         found, truth = index.kneighbors(return_distance=False), known[numbers]
     else:
         tested, truth = _tested(test_codes, test_labels, caller)
-        found = index.kneighbors(tested, return_distance=False)
+        found = index.kneighbors(tested - centre, return_distance=False)
     votes = np.zeros((len(found), len(known)))
     np.add.at(votes, (np.arange(len(found))[:, None], numbers[found]), 1)
     return float((known[votes.argmax(axis=1)] == truth).mean())
@@ -251,6 +264,7 @@ def silhouette(
     table = table_of(codes, "codes", "silhouette")
     known = labels_for(labels, len(table), "silhouette")
     size = None if sample_size is None or sample_size >= len(table) else sample_size
+    table = table - _middle(table)
     return float(silhouette_score(table, known, sample_size=size, random_state=random_state))
 
 
