@@ -201,6 +201,61 @@ def test_sequences_that_do_not_fit_are_named():
         model.transform(gaps)
 
 
+@pytest.mark.parametrize("features", [(), (1,), (2,)], ids=str)
+def test_a_list_is_of_sequences_however_many_and_long(features):
+    """One sequence alone, or several of one length, are what they are among others."""
+    whole = waves(40, 0, length=20)[..., : (features or (1,))[0]].reshape(40, 20, *features)
+    lengths = [20, 12, 12, *np.random.default_rng(0).integers(5, 21, 37)]
+    ragged = [row[:length] for row, length in zip(whole, lengths, strict=True)]
+    model = SequenceAutoencoder(3, epochs=2, random_state=0).fit(
+        ragged, validation_data=[row[:9] for row in whole]
+    )
+    assert model.input_shape_ == (20, *features)
+    codes, copies = model.transform(ragged), model.reconstruct(ragged)
+    objects = np.empty(3, dtype=object)
+    objects[:] = ragged[:3]
+    for given, meant in {
+        "one": ([ragged[1]], [1]),
+        "of one length": (ragged[1:3], [1, 2]),
+        "in full": ([ragged[0]], [0]),
+        "a tuple": (tuple(ragged[:3]), [0, 1, 2]),
+        "plain lists": ([row.tolist() for row in ragged[:3]], [0, 1, 2]),
+        "tensors": ([torch.from_numpy(row) for row in ragged[:3]], [0, 1, 2]),
+        "objects": (objects, [0, 1, 2]),
+    }.values():
+        np.testing.assert_allclose(model.transform(given), codes[meant], rtol=1e-6, atol=1e-9)
+        again = model.reconstruct(given)
+        assert isinstance(again, list)
+        for copy, number in zip(again, meant, strict=True):
+            assert copy.shape == ragged[number].shape
+            np.testing.assert_allclose(copy, copies[number], rtol=1e-6, atol=1e-9)
+    if features != (2,):  # single values, written in either way
+        other = [row.reshape(len(row), *(() if features else (1,))) for row in ragged]
+        np.testing.assert_array_equal(model.transform(other), codes)
+    # An array keeps scikit-learn's rule, and the message says what shorter sequences need.
+    flat = whole.reshape(40, -1)
+    np.testing.assert_allclose(model.transform(flat.tolist()), model.transform(flat), rtol=1e-6, atol=1e-9)
+    with pytest.raises(
+        DataError, match=r"X has 1[14] features, but .* is expecting \d+ features as input\. Give sh"
+    ):
+        model.transform(flat[:, : 14 if features != (2,) else 11])
+
+
+def test_sequences_of_another_kind_are_named():
+    model = SequenceAutoencoder(2, epochs=1, random_state=0).fit(waves(30, 0))
+    for given, words in {
+        "longer": (
+            [waves(1, 0, length=30)[0]] * 2,
+            "Sequence 0 has 30 steps, but .* was fitted on at most 24",
+        ),
+        "empty": ([waves(1, 0)[0], np.empty((0, 2))], "Sequence 1 has 0 steps, but .* needs at least one"),
+        "wider": ([np.ones((5, 3))], "have 3 features in a step, but SequenceAutoencoder was fitted on 2"),
+        "no list": (waves(1, 0)[0], r"is expecting 48 features as input\. Put a single sequence in a list"),
+    }.values():
+        with pytest.raises(DataError, match=words):
+            model.transform(given)
+
+
 def test_the_decoder_is_given_the_code_and_nothing_else():
     """Without teacher forcing, the copy is a function of the code alone."""
     model = SequenceAutoencoder(3, epochs=2, random_state=0).fit(waves(60, 0))

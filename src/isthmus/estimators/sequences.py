@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ class SequenceAutoencoder(BaseAutoencoder):
     """A recurrent network that reads a sequence into a code, and one that writes it again from the code.
 
     Rows are sequences: an array of shape (n, time, features), one of shape (n, time) for sequences of
-    single values, or a list of arrays of different lengths. In an array, shorter sequences end in NaN.
+    single values, or a list with an array of shape (time, features) or (time,) for each sequence, also for one
+    alone. The sequences of a list may have different lengths; in an array, shorter sequences end in NaN. Later
+    sequences are at most as long as the longest one in training.
 
     Parameters
     ----------
@@ -62,50 +65,93 @@ class SequenceAutoencoder(BaseAutoencoder):
         Parameters
         ----------
         X : array-like of shape (n, time, features), or list of arrays
-            Sequences.
+            Sequences, at most as long as the longest one in training.
 
         Returns
         -------
-        sequences : ndarray of the shape that was fitted, or list of ndarray
-            Reconstructions; for a list of sequences a list, each as long as the original.
+        sequences : ndarray of shape (n, time, features), or list of ndarray
+            Reconstructions, as long as the longest sequence in training; for a list of sequences a list, each
+            as long as the original.
         """
         copies = super().reconstruct(X)
-        if not _is_ragged(X):
+        sequences = _listed(X)
+        if sequences is None:
             return copies
-        return [copy[: len(sequence)] for copy, sequence in zip(copies, X, strict=True)]
+        return [copy[: len(sequence)] for copy, sequence in zip(copies, sequences, strict=True)]
 
     def _arranged(self, X: Any, *, reset: bool) -> Any:
-        fitted = None if reset else getattr(self, "input_shape_", None)
+        owner = type(self).__name__
+        fitted = None if reset else self.input_shape_
         shape: tuple[int, ...] = getattr(X, "shape", ())
-        shorter = fitted is not None and len(shape) == len(fitted) + 1 == 3 and shape[1] < fitted[0]
-        if not (_is_ragged(X) or shorter):
-            return X
-        return _padded(X, fitted, type(self).__name__)
+        sequences = _listed(X)
+        if sequences is not None:
+            flat = fitted is not None and len(fitted) == 2
+            if flat and all(sequence.shape == (math.prod(fitted or ()),) for sequence in sequences):
+                return np.stack(sequences)
+            return _padded(sequences, fitted, owner)
+        if fitted is not None and len(shape) == 2 and shape[1] != math.prod(fitted):
+            one = len(fitted) == 2 and shape[1] == fitted[1]
+            raise DataError(
+                f"X has {shape[1]} features, but {owner} is expecting {math.prod(fitted)} features as input. "
+                + (
+                    "Put a single sequence in a list: [X]."
+                    if one
+                    else "Give shorter sequences as a list of arrays."
+                )
+            )
+        if fitted is not None and len(shape) == len(fitted) + 1 == 3 and shape[1] < fitted[0]:
+            return _padded([np.asarray(sequence) for sequence in X], fitted, owner)
+        return X
 
 
-def _is_ragged(X: Any) -> bool:
-    """Return whether ``X`` is a list of arrays that are no equally long vectors."""
-    if not isinstance(X, (list, tuple)) or not X or not all(isinstance(row, np.ndarray) for row in X):
-        return False
-    return X[0].ndim == 2 or len({len(row) for row in X if row.ndim}) > 1
+def _listed(X: Any) -> list[NDArray[Any]] | None:
+    """Return the sequences of a list, or of an array of objects, one by one; None for anything else."""
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
+        X = list(X)
+    if not isinstance(X, (list, tuple)) or not X:
+        return None
+    try:
+        sequences = [np.asarray(sequence) for sequence in X]
+    except (ValueError, TypeError):  # steps of different lengths
+        return None
+    numeric = all(sequence.ndim in {1, 2} and sequence.dtype.kind in "biuf" for sequence in sequences)
+    return sequences if numeric else None
 
 
-def _padded(sequences: Any, shape: tuple[int, ...] | None, owner: str) -> NDArray[Any]:
-    """Return sequences as one array, shorter ones with NaN at their end."""
-    rows = [np.asarray(row) for row in sequences]
-    ends = {row.shape[1:] for row in rows}
-    if len(ends) > 1 or rows[0].ndim not in {1, 2}:
+def _padded(sequences: list[NDArray[Any]], shape: tuple[int, ...] | None, owner: str) -> NDArray[Any]:
+    """Return sequences as one array, shorter ones with NaN at their end.
+
+    Parameters
+    ----------
+    sequences : list of ndarray
+        Each of shape (time,) or (time, features).
+    shape : tuple of int or None
+        That of the sequences in training, once there was one; (time,) is taken for (time, 1), and the other way
+        round.
+    owner : str
+        Whose sequences they are, for messages.
+    """
+    if len({sequence.shape[1:] for sequence in sequences}) > 1:
         raise DataError(
             f"The sequences given to {owner} must all have shape (time,), or all (time, features) with the "
-            f"same features. Got {', '.join(str(row.shape) for row in rows[:3])}, ..."
+            f"same features. Got {', '.join(str(sequence.shape) for sequence in sequences[:3])}, ..."
         )
-    longest = max(len(row) for row in rows) if shape is None else shape[0]
-    dtype = np.result_type(np.float32, *{row.dtype for row in rows})
-    padded = np.full((len(rows), longest, *rows[0].shape[1:]), np.nan, dtype=dtype)
-    for number, row in enumerate(rows):
-        if len(row) > longest:
+    ending = sequences[0].shape[1:]
+    if shape is not None and ending != shape[1:]:
+        if math.prod(ending) != math.prod(shape[1:]):
             raise DataError(
-                f"Sequence {number} has {len(row)} steps, but {owner} was fitted on at most {longest}."
+                f"The sequences given to {owner} have {math.prod(ending)} features in a step, but {owner} was "
+                f"fitted on {math.prod(shape[1:])}."
             )
-        padded[number, : len(row)] = row
+        ending = shape[1:]
+    longest = max(map(len, sequences)) if shape is None else shape[0]
+    dtype = np.result_type(np.float32, *{sequence.dtype for sequence in sequences})
+    padded = np.full((len(sequences), longest, *ending), np.nan, dtype=dtype)
+    for number, sequence in enumerate(sequences):
+        if not 0 < len(sequence) <= longest:
+            raise DataError(
+                f"Sequence {number} has {len(sequence)} steps, but {owner} "
+                + (f"was fitted on at most {longest}." if len(sequence) else "needs at least one.")
+            )
+        padded[number, : len(sequence)] = sequence.reshape(len(sequence), *ending)
     return padded
