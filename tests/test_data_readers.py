@@ -1,6 +1,7 @@
 """Reading: what comes out is what is in the file, and a file that is no good is refused in one line."""
 
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from isthmus.cli import inputs
 from isthmus.data import Data, read_data
 from isthmus.errors import DataError, InvalidParameterError, InvalidTypeError, MissingDependencyError
 
@@ -297,6 +299,55 @@ def test_labels_of_an_archive(tmp_path, labels, kept, name):
     np.savez(tmp_path / "x.npz", X=TABLE, **{name: labels})
     found = read_data(tmp_path / "x.npz").labels
     assert found.tolist() == labels.tolist() if kept else found is None
+
+
+class Trap:
+    """Says if it was unpickled."""
+
+    def __reduce__(self):
+        return (pytest.fail, ("it was unpickled",))
+
+
+LEFT_OUT = {
+    "texts as objects": (
+        {"y": np.array(["a"] * len(TABLE), dtype=object)},
+        r":y holds Python objects.*np\.array",
+    ),
+    "a trap": ({"labels": np.array([Trap()] * len(TABLE))}, ":labels holds Python objects"),
+    "too long": (
+        {"y": np.arange(len(TABLE) + 3)},
+        rf"has the shape \({len(TABLE) + 3},\), and X has {len(TABLE)} rows",
+    ),
+    "a table": ({"y": np.zeros((len(TABLE), 2))}, "has the shape"),
+    "dates": ({"y": np.zeros(len(TABLE), "M8[D]")}, r"holds datetime64\[D\]"),
+    "no text": ({"y": np.full(len(TABLE), b"\xff")}, "bytes that are no text"),
+    "two": (
+        {"y": np.arange(len(TABLE)), "labels": np.arange(len(TABLE))},
+        "holds 'y' and 'labels': no labels",
+    ),
+}
+
+
+@pytest.mark.parametrize("key", ["", ":X"])
+@pytest.mark.parametrize(("labels", "words"), LEFT_OUT.values(), ids=LEFT_OUT)
+def test_rows_are_read_beside_labels_that_cannot_be_used_and_it_is_said(labels, words, key, tmp_path, capsys):
+    path = tmp_path / "x.npz"
+    np.savez(path, X=TABLE, other=np.array([Trap()]), **labels)
+    data = read_data(f"{path}{key}")
+    np.testing.assert_array_equal(data.rows, TABLE)
+    assert data.labels is None
+    (said,) = data.notes
+    assert re.search(words, said)
+    inputs.read_rows(f"{path}{key}")
+    assert capsys.readouterr().err == f"{said}\n"
+
+
+def test_labels_may_be_a_column_or_bytes(tmp_path):
+    labels = np.array([f"k{number}" for number in range(len(TABLE))])
+    for number, stored in enumerate((labels, labels[:, None], labels.astype("S"), np.array(labels.tolist()))):
+        np.savez(tmp_path / f"{number}.npz", X=TABLE, y=stored)
+        data = read_data(tmp_path / f"{number}.npz")
+        assert (data.labels.tolist(), data.notes) == (labels.tolist(), ())
 
 
 def test_an_empty_archive(tmp_path):

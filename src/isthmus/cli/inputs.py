@@ -38,7 +38,10 @@ def read_rows(source: str, *, missing: bool = False) -> Data:
                 tasks[name] = progress.add_task(name, total=total)
             progress.update(tasks[name], completed=done, total=total)
 
-        return read_data(source, progress=advance, missing=missing)
+        data = read_data(source, progress=advance, missing=missing)
+    for line in data.notes:
+        note(line)
+    return data
 
 
 def load_model(path: str, device: str = "auto") -> BaseAutoencoder:

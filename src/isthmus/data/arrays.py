@@ -24,6 +24,10 @@ ROW_KEYS = ("X", "x", "data", "images", "rows")
 LABEL_KEYS = ("y", "labels")
 
 
+class _ObjectsError(DataError):
+    """An array holds Python objects, which could run code when they are loaded."""
+
+
 def read_npy(path: Path) -> NDArray[Any]:
     """Map the array of an .npy file into memory: nothing is read until it is used.
 
@@ -51,8 +55,10 @@ def read_npy(path: Path) -> NDArray[Any]:
         return numbers(array, name=str(path))
 
 
-def read_npz(path: Path, key: str | None = None) -> tuple[NDArray[Any], NDArray[Any] | None]:
+def read_npz(path: Path, key: str | None = None) -> tuple[NDArray[Any], NDArray[Any] | None, tuple[str, ...]]:
     """Read the rows of an .npz file, and their labels if it has any.
+
+    Only these two arrays are read: what else is in the file need not be readable.
 
     Parameters
     ----------
@@ -69,6 +75,8 @@ def read_npz(path: Path, key: str | None = None) -> tuple[NDArray[Any], NDArray[
     labels : ndarray or None
         The array called ``y`` or ``labels``, if there is exactly one and it has a number or a text for
         each row.
+    notes : tuple of str
+        Why an array of labels was left out, in words.
 
     Raises
     ------
@@ -86,7 +94,8 @@ def read_npz(path: Path, key: str | None = None) -> tuple[NDArray[Any], NDArray[
         with archive:
             chosen = _choose(archive.files, key, path)
             rows = numbers(_member(archive, chosen, path), name=f"{path}:{chosen}")
-            return rows, _labels(archive, chosen, rows, path)
+            labels, notes = _labels(archive, chosen, len(rows), path)
+            return rows, labels, notes
 
 
 def _choose(names: list[str], key: str | None, path: Path) -> str:
@@ -104,12 +113,32 @@ def _choose(names: list[str], key: str | None, path: Path) -> str:
     return candidates[0]
 
 
-def _labels(archive: NpzFile, chosen: str, rows: NDArray[Any], path: Path) -> NDArray[Any] | None:
+def _labels(
+    archive: NpzFile, chosen: str, n_rows: int, path: Path
+) -> tuple[NDArray[Any] | None, tuple[str, ...]]:
+    """Return the labels, or the reason why those that are there cannot be used."""
     names = [name for name in LABEL_KEYS if name in archive.files and name != chosen]
-    if len(names) != 1:
-        return None
-    labels = _member(archive, names[0], path)
-    return labels if labels.shape == rows.shape[:1] and labels.dtype.kind in "biufU" else None
+    if not names:
+        return None, ()
+    if len(names) > 1:
+        return None, (f"{path} holds {' and '.join(map(repr, names))}: no labels were read.",)
+    place = f"{path}:{names[0]}"
+    try:
+        labels = _member(archive, names[0], path)
+    except _ObjectsError:
+        return None, (
+            f"{place} holds Python objects, which are never loaded: no labels. Save texts as np.array(y, str).",
+        )
+    if labels.dtype.kind == "S":
+        try:
+            labels = np.char.decode(labels, "utf-8")
+        except UnicodeDecodeError:
+            return None, (f"{place} holds bytes that are no text: no labels.",)
+    if labels.dtype.kind not in "biufU":
+        return None, (f"{place} holds {labels.dtype}, and numbers or texts are needed: no labels.",)
+    if labels.shape not in {(n_rows,), (n_rows, 1)}:
+        return None, (f"{place} has the shape {labels.shape}, and {chosen} has {n_rows} rows: no labels.",)
+    return labels.reshape(n_rows), ()
 
 
 def _member(archive: NpzFile, key: str, path: Path) -> NDArray[Any]:
@@ -127,6 +156,6 @@ def _parsing(name: str) -> Iterator[None]:
             # NumPy has no error class of its own for objects; only its messages about them say "object".
             if "object" not in str(error).lower():
                 raise
-            raise DataError(
+            raise _ObjectsError(
                 f"{name} holds Python objects, which are never loaded; save it as numbers."
             ) from error

@@ -44,6 +44,8 @@ class Data:
         Where they come from, in words.
     stamp : Stamp, optional
         What the file was like, where rows stay in it until they are used.
+    notes : tuple of str, default=()
+        What was left out in reading, such as labels that do not fit the rows, and why: a sentence each.
     """
 
     rows: NDArray[Any]
@@ -52,6 +54,7 @@ class Data:
     image_shape: tuple[int, ...] | None = None
     name: str = ""
     stamp: Stamp | None = None
+    notes: tuple[str, ...] = ()
 
     def check_unchanged(self) -> None:
         """Raise if the rows come from a file that was changed since it was opened.
@@ -99,7 +102,8 @@ def read_data(
     Returns
     -------
     Data
-        The rows, with names of columns, labels and the shape of images where there are any. Integers
+        The rows, with names of columns, labels and the shape of images where there are any; its ``notes``
+        say which labels of a file could not be used, and why. Integers
         and floating-point numbers keep their type (a CSV file gives float64); booleans become uint8.
 
     Raises
@@ -158,8 +162,8 @@ def _read_file(path: Path, key: str | None, *, missing: bool) -> Data:
     if ending not in ENDINGS:
         raise _unknown_file(path)
     if ending == ".npz":
-        rows, labels = read_npz(path, key)
-        return Data(rows, labels=labels, name=path.name)
+        rows, labels, notes = read_npz(path, key)
+        return Data(rows, labels=labels, name=path.name, notes=notes)
     _refuse_key(key)
     if ending == ".npy":
         rows = read_npy(path)
