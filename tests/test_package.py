@@ -73,6 +73,43 @@ def test_star_import_works():
     assert set(isthmus.__all__) <= set(namespace)
 
 
+#: Compiles the package as PYTHONOPTIMIZE=2 does; with that, all of torch would be compiled for the test.
+STRIPPED = """
+from importlib.machinery import SourceFileLoader
+usual = SourceFileLoader.get_code
+def stripped(self, name):
+    if name.split(".")[0] != "isthmus":
+        return usual(self, name)
+    with open(self.path, encoding="utf-8") as file:
+        return compile(file.read(), self.path, "exec", dont_inherit=True, optimize=2)
+SourceFileLoader.get_code = stripped
+"""
+
+
+def test_the_command_line_works_without_asserts_and_docstrings(tmp_path):
+    rows, model = str(tmp_path / "rows.csv"), str(tmp_path / "model")
+    Path(rows).write_text("\n".join(f"{n % 7},{n % 5},{n % 3}" for n in range(40)))
+    program = STRIPPED + (
+        "import sys, isthmus; from isthmus.cli import main\n"
+        f"codes = [main(['fit', {rows!r}, '-o', {model!r}, '--epochs', '2']), main(['fit', '--help'])]\n"
+        "print(isthmus.Autoencoder.__doc__); sys.exit(max(codes))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "--n-components" in run.stdout
+    assert run.stdout.endswith("None\n")
+    assert (tmp_path / "model" / "config.json").exists()
+
+
+def test_asserts_do_no_work_that_would_be_missed():
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Assert):
+                called = {call.func.id for call in ast.walk(node.test) if isinstance(call, ast.Call)}
+                assert called <= {"isinstance", "len"}, f"{path}:{node.lineno}"
+                assert not any(isinstance(part, ast.NamedExpr) for part in ast.walk(node.test))
+
+
 def test_the_types_are_shipped():
     assert (SOURCE / "py.typed").is_file()
 

@@ -50,23 +50,24 @@ def _with_estimator_options(command: Callable[..., int]) -> Callable[..., int]:
         (Autoencoder, Group("Model", sort_key=1)),
         (RestrictedBoltzmannMachine, Group("Model, of Boltzmann machines alone", sort_key=2)),
     ):
-        documented = {entry.arg_name: entry for entry in parse(inspect.getdoc(estimator) or "").params}
+        # PYTHONOPTIMIZE=2 strips docstrings: the help then names the options and their defaults alone.
+        entries = parse(inspect.getdoc(estimator) or "").params
+        documented = {entry.arg_name: entry.description or "" for entry in entries}
         for name, parameter in inspect.signature(estimator).parameters.items():
             if name not in NOT_OPTIONS and name not in options:
                 options[name] = inspect.Parameter(
                     name,
                     inspect.Parameter.KEYWORD_ONLY,
                     default=None,
-                    annotation=_option(parameter.default, documented[name], group),
+                    annotation=_option(parameter.default, documented.get(name, ""), group),
                 )
     command.__signature__ = inspect.Signature([*own, *options.values()])  # type: ignore[attr-defined]
     return command
 
 
-def _option(default: object, entry: Any, group: Group) -> Any:
-    plain = re.sub(r":\w+:`~?([^`]*)`", r"\1", entry.description or "").replace("``", "")
-    description = " ".join(plain.split())
-    help_text = f"{description} \\[default: {default}]"
+def _option(default: object, description: str, group: Group) -> Any:
+    plain = re.sub(r":\w+:`~?([^`]*)`", r"\1", description).replace("``", "")
+    help_text = f"{' '.join(plain.split())} \\[default: {default}]".lstrip()
     if isinstance(default, bool):
         return Annotated[bool | None, Parameter(help=help_text, group=group)]
     return Annotated[str | None, Parameter(help=help_text, group=group)]
