@@ -8,15 +8,18 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from isthmus._checks import check_choice, check_integer, check_number, wrong_parameter
-from isthmus._components import fitted_pca
-from isthmus.errors import MissingDependencyError
+from isthmus._components import fitted_pca, mean_row
+from isthmus.errors import DataError, MissingDependencyError
 from isthmus.estimators._building import seed_of
 
 METHODS = ("tsne", "umap", "pca")
-NEIGHBOURS_PER_PERPLEXITY = 3  # so many neighbours of each point t-SNE looks at
+NEIGHBOURS_PER_PERPLEXITY = 3  # how many neighbours of each point t-SNE looks at, by the unit of perplexity
+USUAL_PERPLEXITY = 30.0
+PLACING_PERPLEXITY = 5.0
+LEAST_TSNE_ROWS = 4
 
 
 class Map(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -32,10 +35,11 @@ class Map(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         is used as it is. Distances between codes of a few dozen units are found fast, and say more.
     n_components : int, default=2
         Dimensions of the map; t-SNE has at most 2.
-    perplexity : float, default=30.0
-        Of t-SNE: how many neighbours of each point count, about. Below a third of the rows.
+    perplexity : float or "auto", default="auto"
+        Perplexity of t-SNE: roughly the number of neighbours of each point that count. At most
+        ``(n - 1) / 3`` for ``n`` rows. ``"auto"`` is 30, or that limit where it is lower.
     n_neighbors : int, default=15
-        Of UMAP: the same.
+        Number of neighbours of each point that UMAP looks at; below the number of rows.
     n_jobs : int, default=1
         Threads of t-SNE. The same map comes with the same number.
     random_state : int, RandomState instance or None, default=None
@@ -46,7 +50,11 @@ class Map(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     embedding_ : ndarray of shape (n, n_components)
         Where the rows of `fit` lie.
     mapper_ : object
-        openTSNE's embedding, or the fitted UMAP or PCA.
+        openTSNE's embedding, or the fitted UMAP or PCA. t-SNE and UMAP are given rows less their mean,
+        divided by their largest deviation from it. None where all rows are equal: the map is then a
+        single point.
+    perplexity_ : float or None
+        The perplexity that t-SNE was given; None for other methods.
 
     References
     ----------
@@ -65,6 +73,7 @@ class Map(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
 
     embedding_: NDArray[Any]
     mapper_: Any
+    perplexity_: float | None
     n_features_in_: int
 
     def __init__(
@@ -73,7 +82,7 @@ class Map(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         *,
         model: Any = None,
         n_components: int = 2,
-        perplexity: float = 30.0,
+        perplexity: float | str = "auto",
         n_neighbors: int = 15,
         n_jobs: int = 1,
         random_state: Any = None,
@@ -103,7 +112,7 @@ class Map(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         Raises
         ------
         ValueError
-            When a parameter does not fit the rows.
+            When a parameter does not fit the rows, or the method finds no finite place for a row.
         MissingDependencyError
             When the package for the method is not installed.
         """
@@ -112,8 +121,15 @@ class Map(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         check_integer(self.n_components, parameter="n_components", owner=owner, minimum=1)
         check_integer(self.n_jobs, parameter="n_jobs", owner=owner, minimum=-1)
         codes = self._codes(X, reset=True)
-        drawn = {"tsne": self._fit_tsne, "umap": self._fit_umap, "pca": self._fit_pca}[self.method](codes)
-        self.embedding_ = np.asarray(drawn, dtype=codes.dtype)
+        fit = {"tsne": self._fit_tsne, "umap": self._fit_umap, "pca": self._fit_pca}[self.method]
+        self.perplexity_ = None
+        self._centre = mean_row(codes)
+        deviation = float(np.abs(codes - self._centre).max())
+        # Equal values may have a mean that differs from them in the last bit.
+        equal = bool((codes == codes[0]).all())
+        self._unit = 1.0 if equal or self.method == "pca" else deviation
+        drawn = fit(codes, equal=equal)
+        self.embedding_ = self._checked(drawn, codes, "fit")
         return self
 
     def fit_transform(self, X: ArrayLike, y: Any = None) -> NDArray[Any]:
@@ -128,9 +144,43 @@ class Map(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         """
         check_is_fitted(self)
         codes = self._codes(X, reset=False)
+        if self.mapper_ is None:
+            return np.zeros((len(codes), self.n_components), dtype=codes.dtype)
+        seen = codes.astype(np.float64) if self.method == "pca" else self._scaled(codes)
+        # openTSNE's own value for new rows, but where there are too few old ones.
+        options = {"perplexity": min(PLACING_PERPLEXITY, self.perplexity_)} if self.perplexity_ else {}
         with _quiet():
-            placed = self.mapper_.transform(codes)
-        return np.asarray(placed, dtype=codes.dtype)
+            placed = self.mapper_.transform(seen, **options)
+        return self._checked(placed, codes, "transform")
+
+    def _scaled(self, codes: NDArray[Any]) -> NDArray[np.float64]:
+        """Return codes around zero and no further from it than 1, in double precision.
+
+        Neither t-SNE nor UMAP depends on where zero is or on the unit, but their packages compute in
+        single precision and fail on large numbers.
+        """
+        scaled: NDArray[np.float64] = (codes - self._centre) / self._unit
+        return scaled
+
+    def _checked(self, places: Any, codes: NDArray[Any], method: str) -> NDArray[Any]:
+        """Return the places of rows in the map, if each is finite."""
+        found = np.asarray(places)
+        if found.shape != (len(codes), self.n_components):
+            raise DataError(
+                f"{self.method!r} returned places of shape {found.shape} to {type(self).__name__}.{method}, where "
+                f"({len(codes)}, {self.n_components}) was expected. Try method='pca'."
+            )
+        with np.errstate(over="ignore"):
+            found = found.astype(codes.dtype)
+        finite = np.isfinite(found).all(axis=1)
+        if not finite.all():
+            others = int((~finite).sum()) - 1
+            raise DataError(
+                f"{type(self).__name__}.{method} found no finite place for row {int(np.argmin(finite))} of X"
+                f"{f', nor for {others} more' if others else ''} with method={self.method!r}. Remove rows that "
+                "occur many times and rows far from all others, or use method='pca'."
+            )
+        return found
 
     def _codes(self, X: ArrayLike, *, reset: bool) -> NDArray[Any]:
         if self.model is None:
@@ -140,33 +190,59 @@ class Map(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
                 )
             )
         codes = np.asarray(self.model.transform(X))
-        return codes.reshape(len(codes), -1)
+        return np.asarray(
+            check_array(
+                codes.reshape(len(codes), -1),
+                dtype=[np.float64, np.float32],
+                ensure_min_samples=2 if reset else 1,
+                input_name="codes",
+            )
+        )
 
-    def _fit_tsne(self, codes: NDArray[Any]) -> NDArray[Any]:
-        owner = type(self).__name__
+    def _fit_tsne(self, codes: NDArray[Any], *, equal: bool) -> Any:
+        owner, n_rows = type(self).__name__, len(codes)
         if self.n_components > 2:
             raise wrong_parameter(owner, "n_components", "1 or 2 for t-SNE", self.n_components)
-        most = (len(codes) - 1) / NEIGHBOURS_PER_PERPLEXITY
-        check_number(self.perplexity, parameter="perplexity", owner=owner, minimum=1, maximum=max(1.0, most))
+        if n_rows < LEAST_TSNE_ROWS:
+            raise DataError(
+                f"X has {n_rows} rows, but t-SNE needs at least {LEAST_TSNE_ROWS}. Use method='pca'."
+            )
+        most = (n_rows - 1) / NEIGHBOURS_PER_PERPLEXITY
+        if self.perplexity == "auto":
+            self.perplexity_ = min(USUAL_PERPLEXITY, most)
+        else:
+            given = check_number(self.perplexity, parameter="perplexity", owner=owner, minimum=1)
+            if given > most:
+                wanted = f"at most {most:.4g}, a third of the other rows, for {n_rows} rows, or 'auto'"
+                raise wrong_parameter(owner, "perplexity", wanted, given)
+            self.perplexity_ = given
         try:
             import openTSNE
         except ImportError as error:
             raise _missing("tsne", "openTSNE") from error
+        if equal:
+            return self._point(codes)
         # A random state, not a seed: openTSNE draws from it more than once.
         state = np.random.RandomState(seed_of(self.random_state) % 2**32)
         with _quiet():
             self.mapper_ = openTSNE.TSNE(
                 n_components=self.n_components,
-                perplexity=self.perplexity,
+                perplexity=self.perplexity_,
                 n_jobs=self.n_jobs,
                 random_state=state,
-            ).fit(codes)
-        return np.asarray(self.mapper_)
+            ).fit(self._scaled(codes))
+        return self.mapper_
 
-    def _fit_umap(self, codes: NDArray[Any]) -> NDArray[Any]:
+    def _fit_umap(self, codes: NDArray[Any], *, equal: bool) -> Any:
         neighbours = check_integer(
             self.n_neighbors, parameter="n_neighbors", owner=type(self).__name__, minimum=2
         )
+        least = self.n_components + 2
+        if len(codes) < least:
+            raise DataError(
+                f"X has {len(codes)} rows, but UMAP needs at least {least} for {self.n_components} components. "
+                "Use method='pca'."
+            )
         if neighbours >= len(codes):
             wanted = f"below {len(codes)}, the number of rows"
             raise wrong_parameter(type(self).__name__, "n_neighbors", wanted, neighbours)
@@ -174,21 +250,28 @@ class Map(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             import umap
         except ImportError as error:
             raise _missing("umap", "umap-learn") from error
+        if equal:
+            return self._point(codes)
         with _quiet():
             self.mapper_ = umap.UMAP(
                 n_components=self.n_components,
                 n_neighbors=neighbours,
                 n_jobs=1,  # more would draw another map each time
                 random_state=seed_of(self.random_state) % 2**32,
-            ).fit(codes)
-        return np.asarray(self.mapper_.embedding_)
+            ).fit(self._scaled(codes))
+        return self.mapper_.embedding_
 
-    def _fit_pca(self, codes: NDArray[Any]) -> NDArray[Any]:
+    def _fit_pca(self, codes: NDArray[Any], *, equal: bool) -> Any:
         if self.n_components > min(codes.shape):
             wanted = f"at most {min(codes.shape)} for rows of shape {codes.shape}"
             raise wrong_parameter(type(self).__name__, "n_components", wanted, self.n_components)
         self.mapper_ = fitted_pca(codes, self.n_components, seed=seed_of(self.random_state) % 2**32)
-        return np.asarray(self.mapper_.transform(codes.astype(np.float64)))
+        return self.mapper_.transform(codes.astype(np.float64))
+
+    def _point(self, codes: NDArray[Any]) -> NDArray[Any]:
+        """Return the map of equal rows: they have no directions in which to lie apart."""
+        self.mapper_ = None
+        return np.zeros((len(codes), self.n_components))
 
     @property
     def _n_features_out(self) -> int:
