@@ -90,7 +90,7 @@ def test_evaluate_puts_pca_of_equal_width_beside_the_model(model, capsys, digits
     assert told["pca"]["sse"] == pytest.approx(error, rel=1e-5)
     assert told["mse"] == pytest.approx(told["sse"] / 64)
     assert 0 < told["bce"] < np.log(2)
-    assert set(told["codes"]) == {"mean", "zeros", "dead"}
+    assert set(told["codes"]) == {"mean", "zeros", "active", "dead"}
     assert "PCA with 8 components" in told["verdict"]
     assert run_json(capsys, "evaluate", "model", "test.npy")["pca"] is None
 

@@ -60,7 +60,7 @@ def test_what_has_learnt_nothing_explains_nothing(digits):
     train, _ = digits
     row = comparison.evaluate(Constant(train), train)
     assert row["explained_variance"] == pytest.approx(0, abs=1e-12)
-    assert row["codes"] == {"mean": 0.0, "zeros": 1.0, "dead": [0]}
+    assert row["codes"] == {"mean": 0.0, "zeros": 1.0, "active": 0.0, "dead": [0]}
 
 
 def test_data_outside_the_unit_interval_have_no_cross_entropy(digits):
@@ -88,7 +88,9 @@ def test_pca_is_no_wider_than_the_data(digits):
 
 def test_a_model_of_another_width_is_refused(digits):
     train, test = digits
-    with pytest.raises(DataError, match=r"copies have shape \(597, 32\) where \(597, 64\)"):
+    with pytest.raises(
+        DataError, match=r"reconstructions have shape \(597, 32\), but rows of shape \(597, 64\)"
+    ):
         comparison.evaluate(Constant(train[:, :32]), test)
 
 
@@ -99,22 +101,22 @@ def verdict_of(error, reference, width=32):
 @pytest.mark.parametrize(
     ("error", "reference", "sentence"),
     [
-        (7.40, 13.19, "net: 44% less squared error than PCA with 32 components (7.40 against 13.19)."),
-        (13.0, 13.19, "net: 1.4% less squared error than PCA with 32 components (13.00 against 13.19)."),
-        (13.13, 13.19, "net: as good as PCA with 32 components (squared error 13.13 against 13.19)."),
-        (13.25, 13.19, "net: as good as PCA with 32 components (squared error 13.25 against 13.19)."),
+        (7.40, 13.19, "net: 44% lower squared error than PCA with 32 components (7.40 vs. 13.19)."),
+        (13.0, 13.19, "net: 1.4% lower squared error than PCA with 32 components (13.00 vs. 13.19)."),
+        (13.13, 13.19, "net: as good as PCA with 32 components (squared error 13.13 vs. 13.19)."),
+        (13.25, 13.19, "net: as good as PCA with 32 components (squared error 13.25 vs. 13.19)."),
         (
             13.4,
             13.19,
-            "net: 1.6% more squared error than PCA with 32 components (13.40 against 13.19): use PCA.",
+            "net: 1.6% higher squared error than PCA with 32 components (13.40 vs. 13.19). Use PCA.",
         ),
         (
             6,
             2,
-            "net: 3.0 times the squared error of PCA with 32 components (6.00 against 2.00): use PCA.",
+            "net: 3.0 times the squared error of PCA with 32 components (6.00 vs. 2.00). Use PCA.",
         ),
-        (0, 0, "net: as good as PCA with 32 components (squared error 0 against 0)."),
-        (0, 5, "net: 100.0% less squared error than PCA with 32 components (0 against 5.00)."),
+        (0, 0, "net: as good as PCA with 32 components (squared error 0 vs. 0)."),
+        (0, 5, "net: 100.0% lower squared error than PCA with 32 components (0 vs. 5.00)."),
     ],
 )
 def test_verdict(error, reference, sentence):
@@ -124,7 +126,7 @@ def test_verdict(error, reference, sentence):
 @pytest.mark.parametrize("reference", [0.0, 1e-28])
 def test_verdict_against_a_perfect_pca(reference):
     assert "more than 100 times" in verdict_of(1.0, reference)
-    assert verdict_of(1.0, reference).endswith("use PCA.")
+    assert verdict_of(1.0, reference).endswith("Use PCA.")
 
 
 def test_verdict_counts_components():
@@ -138,7 +140,7 @@ def test_compare(digits):
     assert [row["name"] for row in rows] == ["twin", "nothing", "PCA-1", "PCA-5"]
     assert json.loads(json.dumps(rows)) == rows
     assert rows[0]["verdict"].startswith("twin: as good as PCA with 5 components")
-    assert rows[1]["verdict"].endswith("use PCA.")
+    assert rows[1]["verdict"].endswith("Use PCA.")
     assert "PCA with 1 component " in rows[1]["verdict"]
     assert rows[2]["verdict"] is rows[3]["verdict"] is None
     assert comparison.evaluate_pca(train, test, 5).items() <= rows[3].items()
@@ -209,7 +211,9 @@ def test_the_verdict_has_an_interval_and_what_pca_needs(labelled, trained):
 
 def test_an_interval_that_holds_one_leaves_it_open():
     row = {"sse": 9.5, "interval": (0.9, 1.01)}
-    assert "not to be told from PCA" in comparison.verdict("net", row, {"sse": 10.0, "n_components": 3})
+    assert "no significant difference from PCA" in comparison.verdict(
+        "net", row, {"sse": 10.0, "n_components": 3}
+    )
 
 
 def test_the_spectrum_is_pca_at_every_width(digits):

@@ -93,6 +93,7 @@ def test_summary_is_plain_but_for_the_pictures(summary):
         "test_rows": 200,
         "features": 64,
         "image_shape": [8, 8],
+        "space": "in the units of the data",
     }
 
 
@@ -305,10 +306,10 @@ def test_page_says_how_much_better_or_worse(summary):
     told = copy.deepcopy(summary)
     for row, relative in zip(told["rows"], (0.561, 1.123, 1.004, None), strict=True):
         row["relative"] = relative
-    assert re.findall(r"<strong>(.*)</strong>", render(told)) == ["−44%", "+12%", "="]
+    assert re.findall(r"<strong class=.*>(.*)</strong>", render(told)) == ["−44%", "+12%", "="]
     for row, relative in zip(told["rows"], (3.14, 1e9, 0.959, None), strict=True):
         row["relative"] = relative
-    assert re.findall(r"<strong>(.*)</strong>", render(told)) == ["× 3.1", "× 100+", "−4.1%"]
+    assert re.findall(r"<strong class=.*>(.*)</strong>", render(told)) == ["× 3.1", "× 100+", "−4.1%"]
 
 
 def test_report_is_written(summary, page, tmp_path):

@@ -256,15 +256,15 @@ def test_the_table_has_the_worst_features_first():
     summary = told(X, feature_names=[f"{HOSTILE}{number}" for number in range(30)])
     table = summary["sections"][0]["features"]
     assert len(table) == 20
-    assert table == sorted(table, key=lambda row: -row["error"])
+    assert table == sorted(table, key=lambda row: row["explained"])
     model = FlatPCA(3).fit(X)
     feature = int(table[0]["name"].removeprefix(HOSTILE))
     error = ((X - copied(model, X).copies) ** 2)[:, feature].mean()
-    assert table[0]["error"] == pytest.approx(error)
+    assert table[0]["rmse"] == pytest.approx(error**0.5)
     assert table[0]["explained"] == pytest.approx(1 - error / X[:, feature].var())
     page = render(summary)
     assert "<script" not in page
-    assert "The features that it copies worst." in page
+    assert "The features that it reconstructs worst" in page
 
 
 def test_names_of_features_that_do_not_fit(rows):

@@ -23,6 +23,7 @@ written for scikit-learn keeps working::
      ├── ReproducibilityWarning  a fit goes on where its results may differ in their last digits
      ├── DeviceMemoryWarning     the rows do not fit into the device's memory; training is slower
      ├── NoImprovementWarning    training ended above the loss that it started from
+     ├── NotComparedWarning      a comparison leaves out a number or a baseline
      └── TrainingInterruptedWarning   Ctrl-C during fit; the weights so far are kept
 """
 
@@ -44,6 +45,7 @@ __all__ = [
     "MissingDependencyError",
     "ModelFileError",
     "NoImprovementWarning",
+    "NotComparedWarning",
     "OutputExistsError",
     "ReproducibilityWarning",
     "TrainingInterruptedWarning",
@@ -120,6 +122,10 @@ class DivergenceWarning(IsthmusWarning):
 
 class NoImprovementWarning(IsthmusWarning):
     """Training ended above the loss that it started from, and what it started from was kept."""
+
+
+class NotComparedWarning(IsthmusWarning):
+    """A comparison leaves out a number that cannot be computed, or a baseline that is not for such data."""
 
 
 class ReproducibilityWarning(IsthmusWarning):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,16 +15,18 @@ import numpy as np
 from cyclopts import Parameter
 
 from isthmus import comparison
-from isthmus._checks import check_choice
+from isthmus._checks import check_choice, check_number
 from isthmus.cli.console import note, print_json, print_lines, print_table, readable
 from isthmus.cli.inputs import aligned, load_model, read_rows, rows_for
-from isthmus.cli.models import Flag
+from isthmus.cli.models import Flag, print_columns
 from isthmus.data import Data, check_target, replacing
-from isthmus.errors import DataError, InvalidParameterError
+from isthmus.errors import DataError, InvalidParameterError, MissingDependencyError, NotComparedWarning
 from isthmus.estimators import Autoencoder, ConvolutionalAutoencoder, SparseAutoencoder
+from isthmus.estimators._settings import auto_batch_size, auto_epochs
 from isthmus.estimators.baselines import KINDS
 from isthmus.report import settings_of, summarise, write_report
 from isthmus.report.page import check_free
+from isthmus.training import ProgressBar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,6 +35,10 @@ if TYPE_CHECKING:
 
 USUAL_WIDTH = 32
 HELD_OUT = 0.2
+#: Share of the training rows that says when to stop, and epochs without a smaller loss on it before that: the
+#: larger of a number, and of a share of all epochs, for the learning rate falls towards their end.
+VALIDATION = 0.1
+LEAST_PATIENCE, PATIENCE_SHARE = 10, 0.2
 #: Test rows that are compressed: AVIF takes seconds for more.
 COMPRESSED_ROWS = 2000
 
@@ -50,7 +59,9 @@ def compare(
     model: Annotated[list[str] | None, Parameter(negative="")] = None,
     saved: Annotated[list[str] | None, Parameter(negative="")] = None,
     n_components: int | None = None,
-    seconds: float = 20.0,
+    epochs: int | None = None,
+    seconds: float = 300.0,
+    space: str = "auto",
     baseline: Annotated[list[str] | None, Parameter(negative="")] = None,
     rates: Annotated[bool, Parameter(negative="--no-rates")] = True,
     output: Annotated[str | None, Parameter(name=["--output", "-o"])] = None,
@@ -60,29 +71,35 @@ def compare(
     random_state: int = 0,
     json: Flag = False,
 ) -> None:
-    """Hold autoencoders against PCA and others on DATA: at equal width, time and bytes.
+    """Compare autoencoders with PCA and other baselines on DATA.
 
     Parameters
     ----------
     data
         Training rows: a data set's name, or a file.
     test
-        Rows to judge by; by default the data set's own, or a fifth of the rows of a file.
+        Rows to evaluate on; by default the data set's own, or a fifth of the rows of a file.
     model
         What to train: single, deep, sparse, convolutional. May be given several times; single and deep by
         default, unless there are saved models.
     saved
-        A saved model that was trained on DATA, in its place or beside. May be given several times.
+        A saved model that was trained on DATA. May be given several times, also together with --model.
     n_components
-        Width of the codes; by default 32, or half the number of columns where that is less.
+        Width of the latent code; by default 32, or half the number of columns where that is less.
+    epochs
+        Passes over the training rows; by default as many as make 12,000 steps. Training stops earlier when the
+        loss on a tenth of the rows no longer falls.
     seconds
-        How long each model is trained.
+        Time limit for the training of each model. The verdict says so when it is reached.
+    space
+        Where errors are counted: auto (the scaling that the models are trained in), raw (the units of the data),
+        standard (standardized columns), minmax (columns scaled to [0, 1]).
     baseline
         Beside PCA: incremental-pca, kernel-pca, nmf, lda, random-projection, dct, kmeans, rbm, untrained.
         May be given several times; by default random-projection, dct, kmeans, untrained, and lda where
         there are labels.
     rates
-        Compress test rows at several rates; images beside JPEG, JPEG 2000, WebP and AVIF.
+        Compress test rows at several rates; images beside JPEG, JPEG 2000, WebP and AVIF. Needs the extra "codec".
     output
         File to write the numbers to: .csv.
     report
@@ -100,47 +117,75 @@ def compare(
         check_target(Path(output), [".csv"], overwrite=force)
     if report is not None:
         check_free(Path(report), overwrite=force)
+    check_choice(space, comparison.SPACES, parameter="--space", owner="isthmus compare")
+    check_number(seconds, parameter="--seconds", owner="isthmus compare", minimum=0, open_minimum=True)
     train, judged_on = _parts(data, test, random_state)
     names = list(model or ([] if saved else ["single", "deep"]))
     for name in names:
         check_choice(name, CANDIDATES, parameter="model", owner="compare")
-    usual = [*USUAL_BASELINES, *(["lda"] if train.labels is not None else [])]
-    baselines = list(baseline) if baseline is not None else usual
-    for name in baselines:
+    for name in baseline or ():
         check_choice(name, [*KINDS, "untrained"], parameter="baseline", owner="compare")
     width = _usual_width(train) if n_components is None else n_components
-    models, took = _trained(names, train, width, seconds, device, random_state)
+    models, took = _trained(
+        names, train, width, seconds, epochs=epochs, device=device, random_state=random_state
+    )
     for path in saved or []:
         models[Path(path).name] = _loaded(path, train, judged_on, device)
-    rows = comparison.compare(
-        models,
-        train.rows,
-        judged_on.rows,
-        y_train=train.labels,
-        y_test=judged_on.labels,
-        baselines=baselines,
-        image_shape=train.image_shape,
-        seconds=took,
-        random_state=random_state,
-    )
-    curves = _rates(models, judged_on, width, train) if rates else []
+    chosen = comparison.choose_space(models, train.rows, space, image_shape=train.image_shape)
+    notes: list[str] = []
+    with _gathered(notes):
+        rows = comparison.compare(
+            models,
+            train.rows,
+            judged_on.rows,
+            y_train=train.labels,
+            y_test=judged_on.labels,
+            baselines=_usual_baselines(train, chosen, notes) if baseline is None else baseline,
+            space=space,
+            image_shape=train.image_shape,
+            seconds=took,
+            random_state=random_state,
+        )
+    curves = _rates(models, rows, judged_on, train, chosen, notes) if rates else []
     saved_bytes = comparison.savings(curves)
+    for line in notes:
+        note(line)
     if output is not None:
         with replacing(Path(output)) as file:
             file.write(_csv(rows).encode())
     if report is not None:
-        _write_report(report, models, train, judged_on, took, curves, force=force)
+        _write_report(report, models, train, judged_on, took, curves, space=space, force=force)
     if json:
-        print_json({"data": train.name, "rows": rows, "rates": curves, "savings": saved_bytes})
+        print_json(
+            {"data": train.name, "rows": rows, "rates": curves, "savings": saved_bytes, "notes": notes}
+        )
         return
-    _print(judged_on, rows, saved_bytes)
+    _print(judged_on, rows, saved_bytes, chosen)
+
+
+@contextmanager
+def _gathered(notes: list[str]) -> Iterator[None]:
+    """Take what a comparison leaves out as notes, and show other warnings as always."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        if issubclass(warning.category, NotComparedWarning):
+            notes.append(str(warning.message))
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 def _parts(data: str, test: str | None, seed: int) -> tuple[Data, Data]:
     """Return training and test rows."""
     train = read_rows(data)
     if test is not None:
-        return train, aligned(train, read_rows(test))
+        other = aligned(train, read_rows(test))
+        if (train.labels is None) != (other.labels is None):
+            unlabelled = train if train.labels is None else other
+            note(f"{unlabelled.name} has no labels, so that nothing is judged by labels.")
+            train, other = replace(train, labels=None), replace(other, labels=None)
+        return train, other
     if ":" not in data and train.name.endswith(":train"):
         return train, read_rows(f"{data}:test")
     if len(train.rows) < 10:
@@ -167,17 +212,38 @@ def _usual_width(data: Data) -> int:
     return max(1, min(USUAL_WIDTH, features // 2))
 
 
+def _usual_baselines(train: Data, space: comparison.Space, notes: list[str]) -> list[str]:
+    """Return the baselines that are there unless others are asked for, as far as they can be fitted."""
+    usual = [*USUAL_BASELINES, *(["lda"] if train.labels is not None else [])]
+    unfit = comparison.unsuitable(usual, train.rows, train.labels, space)
+    notes += [
+        f"The baseline {kind} is left out: it needs {'labels of at least two classes' if needs == 'labels' else needs}."
+        for kind, needs in unfit.items()
+    ]
+    return [kind for kind in usual if kind not in unfit]
+
+
 def _trained(
-    names: Sequence[str], train: Data, width: int, seconds: float, device: str, seed: int
+    names: Sequence[str], train: Data, width: int, seconds: float, *, epochs: int | None, **shared: Any
 ) -> tuple[dict[str, BaseAutoencoder], dict[str, float]]:
     models, took = {}, {}
+    n_rows = len(train.rows) - round(VALIDATION * len(train.rows))
+    planned = auto_epochs(n_rows, auto_batch_size(n_rows)) if epochs is None else epochs
+    patience = max(LEAST_PATIENCE, round(PATIENCE_SHARE * planned))
     for name in names:
         started = time.perf_counter()
         rows = _pictures(train) if name == "convolutional" else train.rows
-        fresh = CANDIDATES[name](width, device=device, random_state=seed, patience=None)
+        fresh = CANDIDATES[name](
+            width,
+            epochs=planned,
+            validation_fraction=VALIDATION,
+            patience=patience,
+            callbacks=[ProgressBar(name)],
+            **shared,
+        )
         models[name] = comparison.fit_within(fresh, rows, seconds)
         took[name] = time.perf_counter() - started
-        note(f"{name}: {models[name].n_epochs_} epochs in {took[name]:.1f} s")
+        note(f"{name}: {models[name].n_epochs_} of {planned} epochs in {took[name]:.1f} s")
     return models, took
 
 
@@ -197,12 +263,23 @@ def _pictures(data: Data) -> NDArray[Any]:
 
 
 def _rates(
-    models: Mapping[str, BaseAutoencoder], test: Data, width: int, train: Data
+    models: Mapping[str, BaseAutoencoder],
+    rows: Sequence[Mapping[str, Any]],
+    test: Data,
+    train: Data,
+    space: comparison.Space,
+    notes: list[str],
 ) -> list[dict[str, Any]]:
-    rows = np.asarray(test.rows[:COMPRESSED_ROWS])
+    """Return bytes and errors of the models, of the PCA that they are compared with, and of image codecs."""
+    some = np.asarray(test.rows[:COMPRESSED_ROWS])
     shown: dict[str, Any] = dict(models)
-    shown[f"PCA-{width}"] = comparison.fit_pca(train.rows, width)
-    return comparison.all_rates(shown, rows, test.image_shape)
+    for width in sorted({row["compared_width"] for row in rows[: len(models)]}):
+        shown[f"PCA-{width}"] = comparison.fit_pca(train.rows, width, space)
+    try:
+        return comparison.all_rates(shown, some, test.image_shape, space)
+    except MissingDependencyError as error:
+        notes.append(f"Compressed sizes are left out: {error}")
+        return []
 
 
 def _write_report(
@@ -213,6 +290,7 @@ def _write_report(
     took: Mapping[str, float],
     curves: Sequence[Mapping[str, Any]],
     *,
+    space: str,
     force: bool,
 ) -> None:
     summary = summarise(
@@ -226,14 +304,26 @@ def _write_report(
         labels=test.labels,
         feature_names=train.columns,
         rates=curves or None,
+        space=space,
     )
     page = write_report(summary, folder, overwrite=force)
     note(f"Open {page.resolve()}")
 
 
-def _print(test: Data, rows: Sequence[Mapping[str, Any]], savings: Sequence[Mapping[str, Any]]) -> None:
+def _print(
+    test: Data,
+    rows: Sequence[Mapping[str, Any]],
+    savings: Sequence[Mapping[str, Any]],
+    space: comparison.Space,
+) -> None:
     labelled = rows[0]["labels"] is not None
-    header = [f"{test.name}, {len(test.rows)} rows", "code", "SSE per row", "explained", "trust"]
+    header = [
+        f"{test.name}, {len(test.rows)} rows, {space.words}",
+        "code",
+        "SSE per row",
+        "explained",
+        "trust",
+    ]
     header += ["1-NN", "probe"] if labelled else []
     lines = []
     for row in rows:
@@ -245,9 +335,12 @@ def _print(test: Data, rows: Sequence[Mapping[str, Any]], savings: Sequence[Mapp
         ]
         line.append(readable(row["trustworthiness"], 3))
         if labelled:
-            line += [f"{100 * row['labels'][key]:.1f}%" for key in ("neighbors", "probe")]
+            line += [_percent(row["labels"][key]) for key in ("neighbors", "probe")]
         lines.append([*line, readable(row["seconds"], 3)])
     print_table([*header, "seconds"], lines)
+    beside = {f"PCA-{row['compared_width']}" for row in rows if row["kind"] == "model"}
+    shown = {row["name"]: row for row in rows if row["kind"] == "model" or row["name"] in beside}
+    print_columns(test.columns, test.rows, shown)
     print_lines("", *[row["verdict"] for row in rows if row["verdict"]])
     for saving in savings:
         if saving["bd_rate"] is not None:
@@ -257,13 +350,21 @@ def _print(test: Data, rows: Sequence[Mapping[str, Any]], savings: Sequence[Mapp
             print_lines(f"{saving['name']}: {percent} {word} bytes than {saving['against']} at equal error.")
 
 
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f}%"
+
+
+#: What of a row has no place in a table of numbers.
+NESTED = ("codes", "labels", "interval", "column_rmse", "task", "space_words", "width_reason", "training")
+
+
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     import csv
     import io
 
     flat = [
-        {key: value for key, value in row.items() if key not in ("codes", "labels", "interval")}
-        | {f"codes_{key}": row["codes"][key] for key in ("mean", "zeros")}
+        {key: value for key, value in row.items() if key not in NESTED}
+        | {f"codes_{key}": row["codes"][key] for key in ("mean", "zeros", "active")}
         | {"codes_dead": len(row["codes"]["dead"])}
         | dict(zip(("relative_low", "relative_high"), row["interval"] or (None, None), strict=True))
         | (row["labels"] or {})

@@ -201,16 +201,18 @@ def _describe(
 
 
 def _numbers(estimator: BaseAutoencoder, rows: Any) -> dict[str, Any]:
-    if np.isnan(rows).any():  # errors of copies would be those of some values alone
-        known = {"rows": len(rows), "explained_variance": estimator.score(rows)}
+    if np.isnan(rows).any():  # a squared error per row needs all values of it
+        space = comparison.space_of(estimator).name
+        known = {"rows": len(rows), "space": space, "explained_variance": estimator.score(rows)}
         return {"bce": None, "sse": None, "mse": None} | known
     numbers = comparison.evaluate(estimator, rows)
-    return {name: numbers[name] for name in ("rows", "bce", "sse", "mse", "explained_variance")}
+    return {name: numbers[name] for name in ("rows", "space", "bce", "sse", "mse", "explained_variance")}
 
 
 def _lines(result: Mapping[str, Any]) -> list[str]:
     settings = result["parameters"]
     widths = " - ".join(map(str, [*settings["hidden_layers"], settings["n_components"]]))
+    words = comparison.Space(result["train"]["space"]).words
     lines = [
         f"{result['model']} {widths}: {result['epochs']} epochs in {result['seconds']:.1f} s "
         f"({result['seconds_per_epoch']:.3f} s per epoch), saved in {result['output']}"
@@ -221,6 +223,6 @@ def _lines(result: Mapping[str, Any]) -> list[str]:
             bce = "" if numbers["bce"] is None else f"BCE {readable(numbers['bce'])} per value, "
             lines.append(
                 f"{part}: {bce}SSE {readable(numbers['sse'])} per row, "
-                f"{100 * numbers['explained_variance']:.1f}% of the variance explained"
+                f"{100 * numbers['explained_variance']:.1f}% of the variance explained, {words}"
             )
     return lines

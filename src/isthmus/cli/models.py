@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,10 @@ from cyclopts import Parameter
 
 from isthmus.cli.console import note, print_json, print_lines, print_table, readable, say_shape
 from isthmus.cli.inputs import check_output, codes_for, load_model, names_of, read_rows, rows_for, takes_gaps
+from isthmus.errors import InvalidParameterError
+
+#: Columns of a table whose errors are printed.
+SHOWN_COLUMNS = 20
 
 Output = Annotated[str, Parameter(name=["--output", "-o"])]
 Flag = Annotated[bool, Parameter(negative="")]
@@ -115,19 +120,23 @@ def evaluate(
     /,
     *,
     reference: str | None = None,
+    space: str = "auto",
     device: str = "auto",
     json: Flag = False,
 ) -> None:
-    """Say how well a model copies DATA, beside PCA of equal width.
+    """Evaluate how well a model reconstructs DATA, compared with PCA.
 
     Parameters
     ----------
     model
         A saved model.
     data
-        Rows to judge by; best ones that the model was not trained on.
+        Rows to evaluate on, preferably ones that the model was not trained on.
     reference
-        The data that the model was trained on, for PCA to be fitted on too.
+        The data that the model was trained on, on which PCA is fitted.
+    space
+        Where errors are counted: auto (the scaling that the model was trained in), raw (the units of the data),
+        standard (standardized columns), minmax (columns scaled to [0, 1]). Needs --reference.
     device
         Where to compute: auto, cpu, cuda.
     json
@@ -139,24 +148,57 @@ def evaluate(
     source = read_rows(data)
     rows = rows_for(fitted, source)
     training_rows = None if reference is None else rows_for(fitted, read_rows(reference))
-    numbers = comparison.evaluate(fitted, rows)
-    pca = verdict = None
-    if training_rows is not None:
-        pca = comparison.evaluate_pca(training_rows, rows, numbers["n_components"])
-        verdict = comparison.verdict(Path(model).name, numbers, pca)
-    if json:
-        print_json(
-            {"model": type(fitted).__name__, "data": source.name, **numbers, "pca": pca, "verdict": verdict}
+    name, pca = Path(model).name, None
+    if training_rows is None:
+        if space != "auto":
+            raise InvalidParameterError("--space needs --reference TRAINING_DATA, from which it is learnt.")
+        numbers = comparison.evaluate(fitted, rows) | {"verdict": None}
+    else:
+        numbers, pca = comparison.evaluate_with_pca(
+            name, fitted, training_rows, rows, space=space, image_shape=source.image_shape
         )
+    if json:
+        print_json({"model": type(fitted).__name__, "data": source.name, **numbers, "pca": pca})
         return
-    _print_evaluation(Path(model).name, source.name, numbers, pca, verdict)
+    _print_evaluation(name, source.name, numbers, pca)
+    columns = source.columns if names_of(fitted) is None else names_of(fitted)
+    print_columns(columns, rows, {name: numbers} | ({} if pca is None else {pca["name"]: pca}))
 
 
-def _print_evaluation(
-    name: str, source: str, numbers: dict[str, Any], pca: dict[str, Any] | None, verdict: str | None
+def print_columns(
+    names: Sequence[str] | None, rows: Any, contenders: Mapping[str, Mapping[str, Any]]
 ) -> None:
+    """Print the error of each column in its own unit, where columns have units of their own.
+
+    Of many columns those are shown that the first contender explains least of.
+    """
+    import numpy as np
+
+    errors = {name: row["column_rmse"] for name, row in contenders.items() if row["column_rmse"] is not None}
+    if not errors:
+        return
+    spreads = rows.reshape(len(rows), -1).std(axis=0, dtype=np.float64)
+    first = np.asarray(next(iter(errors.values())))
+    shown = np.argsort(-first / np.where(spreads > 0, spreads, np.inf), kind="stable")[:SHOWN_COLUMNS]
+    chosen = sorted(shown.tolist())
+    some = "" if len(chosen) == len(first) else f", the {len(chosen)} of {len(first)} columns explained least"
+    print_lines("")
+    print_table(
+        [f"RMSE in the unit of each column{some}", "std", *errors],
+        [
+            [
+                str(column) if names is None else str(names[column]),
+                readable(float(spreads[column])),
+                *(readable(own[column]) for own in errors.values()),
+            ]
+            for column in chosen
+        ],
+    )
+
+
+def _print_evaluation(name: str, source: str, numbers: dict[str, Any], pca: dict[str, Any] | None) -> None:
     header = (f"{source}, {numbers['rows']} rows", "BCE per value", "SSE per row", "MSE", "explained")
-    contenders = {name: numbers} | ({} if pca is None else {f"PCA-{pca['n_components']}": pca})
+    contenders = {name: numbers} | ({} if pca is None else {pca["name"]: pca})
     print_table(
         header,
         [
@@ -173,10 +215,10 @@ def _print_evaluation(
     codes = numbers["codes"]
     dead = ", ".join(map(str, codes["dead"])) or "none"
     print_lines(f"codes: mean {codes['mean']:.3g}, {100 * codes['zeros']:.0f}% zeros, dead units: {dead}")
-    if verdict is None:
-        note("Give --reference TRAINING_DATA to see PCA of equal width beside it.")
+    if numbers["verdict"] is None:
+        note("Give --reference TRAINING_DATA to compare the model with PCA.")
     else:
-        print_lines(verdict)
+        print_lines(numbers["verdict"])
 
 
 def _write_rows(fitted: Any, rows: Any, output: str, force: bool, json: bool) -> None:

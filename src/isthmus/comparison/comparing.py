@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -10,9 +12,13 @@ import numpy as np
 
 from isthmus import metrics
 from isthmus._checks import check_integer, check_number, wrong_parameter
-from isthmus.comparison.models import code_width, describe, reconstruct, with_pca
-from isthmus.comparison.verdicts import Spectrum, judged
-from isthmus.errors import DataError
+from isthmus.comparison.contests import Contest, contest
+from isthmus.comparison.models import describe, in_space, reconstruct
+from isthmus.comparison.spaces import Space
+from isthmus.comparison.verdicts import judged
+from isthmus.errors import DataError, NotComparedWarning
+from isthmus.estimators import BaseAutoencoder, untrained_twin
+from isthmus.estimators.baselines import KINDS, Baseline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,9 +30,9 @@ if TYPE_CHECKING:
     Array: TypeAlias = NDArray[Any]
     Row: TypeAlias = dict[str, Any]
 
-__all__ = ["compare", "fit_within"]
+__all__ = ["compare", "fit_within", "unsuitable"]
 
-#: Rows that probes learn from and are judged on, and rows whose neighbours are looked at.
+#: Rows that probes learn from and are tested on, and rows whose neighbours are looked at.
 PROBE_ROWS = 10_000
 NEIGHBOUR_ROWS = 2_000
 
@@ -39,41 +45,51 @@ def compare(
     y_train: ArrayLike | None = None,
     y_test: ArrayLike | None = None,
     baselines: Sequence[str] = (),
+    space: str = "auto",
     image_shape: Sequence[int] | None = None,
     seconds: Mapping[str, float] | None = None,
     random_state: int = 0,
 ) -> list[Row]:
-    """Hold fitted models against PCA and other baselines of equal width.
+    """Compare fitted models with PCA and other baselines.
+
+    Models and baselines are judged by their squared error in one space. Every baseline is fitted in this
+    space. Errors in the units of the data are reported beside it and decide nothing.
 
     Parameters
     ----------
     models : mapping of name to Model
         Fitted models; their widths may differ.
     X_train : array-like of shape (n, ...)
-        The rows that they were trained on, for baselines to be fitted on too.
+        The rows that they were trained on. The baselines are fitted on them too.
     X_test : array-like of shape (m, ...)
-        The rows to be judged on.
+        The rows that everything is judged on.
     y_train, y_test : array-like of shape (n,) and (m,), optional
         Labels. With them codes are also judged by what they tell about labels.
     baselines : sequence of str, optional
-        Kinds of :class:`isthmus.estimators.Baseline` beside PCA, which is always there; for each width
-        of a model. "untrained" gives each autoencoder its untrained twin.
+        Kinds of :class:`isthmus.estimators.Baseline` beside PCA, which is always there; for each width that
+        models are compared at. "untrained" gives each autoencoder its untrained twin.
+    space : {"auto", "raw", "standard", "minmax"}, default="auto"
+        Where errors are counted: "raw" in the units of the data, "standard" in columns of mean 0 and standard
+        deviation 1, "minmax" in columns scaled to [0, 1]. "auto" is the scaling in which the autoencoders were
+        trained, if they agree; otherwise "standard" for tables and "raw" for images and for rows in [0, 1].
     image_shape : sequence of int, optional
-        What flat rows are pictures of, for the baseline "dct".
+        The shape of the images that flat rows hold, for the baseline "dct".
     seconds : mapping of name to float, optional
-        How long each model took to fit, to be told with it.
+        How long each model took to fit, to be reported with it.
     random_state : int, default=0
-        Seed of baselines and of the rows that are drawn for probes.
+        Seed of baselines, of noise, and of the rows that are drawn for probes.
 
     Returns
     -------
     list of dict
-        One row for each model, then one for PCA at each of their widths, then for other baselines. Each
-        has ``name``, ``kind`` ("model" or "baseline"), ``seconds``, the numbers of
-        :func:`isthmus.comparison.describe`, ``trustworthiness`` (of 2,000 rows, 12 neighbours), with
-        labels ``labels`` (``neighbors``: accuracy of the nearest neighbour, ``probe``: of a logistic
-        regression, both with at most 10,000 rows to learn from; ``separability``), and what
-        :func:`isthmus.comparison.judged` adds, the verdict among it.
+        One row for each model, then one for PCA with each number of components that a model is compared
+        with, then one for each other baseline. Each has ``name``, ``kind`` ("model" or "baseline"),
+        ``seconds``, the numbers of :func:`isthmus.comparison.describe`, ``trustworthiness`` (of 2,000 rows, 12
+        neighbours), and with labels ``labels`` (``neighbors``: accuracy of the nearest neighbour, ``probe``: of
+        a logistic regression, both with at most 10,000 rows to learn from; ``separability``). Models also
+        have ``compared_width``, ``width_reason``, ``task`` (see :func:`isthmus.comparison.judge_task`),
+        ``training`` (epochs, and why training ended) and what :func:`isthmus.comparison.judged` adds, the
+        verdict among it.
 
     Raises
     ------
@@ -82,6 +98,11 @@ def compare(
         for such data.
     DataError
         If labels do not fit the rows.
+
+    Warns
+    -----
+    NotComparedWarning
+        When a number cannot be computed, such as the accuracy for labels of one class. It is None then.
 
     Examples
     --------
@@ -92,59 +113,89 @@ def compare(
     >>> [row["name"] for row in rows], rows[0]["verdict"][:37]
     (['twin', 'PCA-2'], 'twin: as good as PCA with 2 component')
     """
+    check_integer(random_state, parameter="random_state", owner="compare")
     train, test = np.asarray(X_train), np.asarray(X_test)
     labels = _labels(y_train, y_test, len(train), len(test))
-    started = time.perf_counter()
-    contenders = with_pca(models, train, test)
-    took = dict.fromkeys(contenders.keys() - models.keys(), time.perf_counter() - started) | dict(
-        seconds or {}
-    )
-    shaped = train if image_shape is None else train.reshape(len(train), *image_shape)
-    for name, model, duration in _others(models, baselines, shaped, test, labels, random_state):
+    held = contest(models, train, test, space, image_shape=image_shape, seed=random_state)
+    took = dict(held.seconds) | dict(seconds or {})
+    contenders = dict(held.contenders)
+    for name, model, duration in _others(held, baselines, image_shape, labels, random_state):
         contenders[name], took[name] = model, duration
-    view = _View(train, test, labels, random_state)
+    view = _View(train, test, labels, random_state, {})
     rows, errors = [], {}
     for name, model in contenders.items():
-        row, errors[name] = _row(model, view)
+        row, errors[name] = _row(model, view, held.space)
         kind = "model" if name in models else "baseline"
-        rows.append({"name": name, "kind": kind, "seconds": took.get(name), **row})
-    return judged(rows, errors, len(models), Spectrum(train, test))
+        rows.append({"name": name, "kind": kind, "seconds": took.get(name), **row, **held.beside(name)})
+    for what, reason in view.left_out.items():
+        warnings.warn(f"The {what} is left out: {reason}", NotComparedWarning, stacklevel=2)
+    return judged(rows, errors, len(models), held.spectrum)
 
 
 def fit_within(model: Any, X: ArrayLike, seconds: float) -> Any:
-    """Fit an autoencoder for as many epochs as fit into a time.
+    """Fit an autoencoder for its own number of epochs, and stop at a time limit.
 
     Parameters
     ----------
     model : estimator
-        An autoencoder of Isthmus; its ``epochs`` are set.
+        An autoencoder of Isthmus.
     X : array-like of shape (n, ...)
         Training rows.
     seconds : float
-        The time; at least one epoch is trained.
+        The limit. When it is reached, training stops after the epoch that is under way, and ``stop_reason_``
+        is "time limit".
 
     Returns
     -------
     estimator
         The model, fitted.
     """
-    from sklearn.base import clone
+    from isthmus.training import TimeLimit
 
     check_number(seconds, parameter="seconds", owner="fit_within", minimum=0, open_minimum=True)
-    trial = clone(model).set_params(epochs=2, callbacks=None).fit(X)
-    # The first epoch also warms caches up.
-    pace = float(trial.history_[-1]["seconds"])
-    return model.set_params(epochs=max(1, int(seconds / max(pace, 1e-6)))).fit(X)
+    own = model.callbacks
+    try:
+        return model.set_params(callbacks=[*(own or []), TimeLimit(seconds)]).fit(X)
+    finally:
+        model.set_params(callbacks=own)
+
+
+def unsuitable(kinds: Sequence[str], X: Array, y: ArrayLike | None, space: Space) -> dict[str, str]:
+    """Return which baselines cannot be fitted to rows in a space, each with what it needs.
+
+    Parameters
+    ----------
+    kinds : sequence of str
+        Names of baselines.
+    X : ndarray of shape (n, ...)
+        Training rows in the units of the data.
+    y : array-like of shape (n,) or None
+        Their labels.
+    space : Space
+        The space in which they would be fitted.
+    """
+    rows = space.scale(X).reshape(len(X), -1)
+    unfit = [kind for kind in kinds if kind in KINDS and not KINDS[kind].suits(rows, y)]
+    return {kind: KINDS[kind].needs for kind in unfit}
 
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """What all contenders are judged on."""
+    """What all contenders are judged on, and what turns out not to be computable on it."""
 
     train: Array
     test: Array
     labels: tuple[Array, Array] | None
     seed: int
+    left_out: dict[str, str]
+
+    def attempt(self, what: str, compute: Callable[[], float]) -> float | None:
+        """Return a number; or None, and remember why it cannot be computed."""
+        try:
+            return compute()
+        except ValueError as error:
+            self.left_out.setdefault(what, str(error))
+            return None
 
     def drawn(self, rows: int, size: int) -> Array:
         """Return numbers of rows, all of them if there are no more than ``size``."""
@@ -153,28 +204,31 @@ class _View:
         return np.sort(np.random.default_rng(self.seed).choice(rows, size, replace=False))
 
 
-def _row(model: Model, view: _View) -> tuple[Row, Array]:
+def _row(model: Model, view: _View, space: Space) -> tuple[Row, Array]:
     result = reconstruct(model, view.test)
-    row = describe(view.test, result)
+    row = describe(view.test, result, space)
     near = view.drawn(len(view.test), NEIGHBOUR_ROWS)
-    enough = len(near) > 24
-    row["trustworthiness"] = metrics.trustworthiness(view.test[near], result.codes[near]) if enough else None
+    scaled = space.scale(view.test[near])
+    row["trustworthiness"] = view.attempt(
+        "trustworthiness", lambda: metrics.trustworthiness(scaled, result.codes[near])
+    )
     row["labels"] = None if view.labels is None else _told(model, result.codes, view, view.labels)
-    return row, metrics.row_errors(view.test, result.copies)
+    return row, space.row_errors(view.test, result.copies)
 
 
 def _told(model: Model, codes: Array, view: _View, labels: tuple[Array, Array]) -> Row:
     """Return what codes tell about labels."""
     learnt, judged_on = view.drawn(len(view.train), PROBE_ROWS), view.drawn(len(view.test), PROBE_ROWS)
-    train_codes = np.asarray(model.transform(view.train[learnt]))
-    train_codes = train_codes.reshape(len(learnt), -1)
+    train_codes = np.asarray(model.transform(view.train[learnt])).reshape(len(learnt), -1)
     y_train, y_test = labels[0][learnt], labels[1][judged_on]
     arguments = (train_codes, y_train, codes[judged_on], y_test)
-    separability = metrics.class_separability(codes[judged_on], y_test)
+    separability = view.attempt(
+        "class separability", lambda: metrics.class_separability(codes[judged_on], y_test)
+    )
     return {
-        "neighbors": metrics.neighbors_accuracy(*arguments),
-        "probe": metrics.linear_probe(*arguments),
-        "separability": separability if np.isfinite(separability) else None,
+        "neighbors": view.attempt("1-NN accuracy", lambda: metrics.neighbors_accuracy(*arguments)),
+        "probe": view.attempt("probe accuracy", lambda: metrics.linear_probe(*arguments)),
+        "separability": separability if separability is not None and np.isfinite(separability) else None,
     }
 
 
@@ -194,18 +248,16 @@ def _labels(
 
 
 def _others(
-    models: Mapping[str, Model],
+    held: Contest,
     baselines: Sequence[str],
-    train: Array,
-    test: Array,
+    image_shape: Sequence[int] | None,
     labels: tuple[Array, Array] | None,
     seed: int,
 ) -> list[tuple[str, Model, float]]:
-    """Return the baselines beside PCA, fitted, and how long that took."""
-    from isthmus.estimators.baselines import KINDS, Baseline
-
-    check_integer(seed, parameter="random_state", owner="compare")
-    widths = sorted({code_width(model, test) for model in models.values()})
+    """Return the baselines beside PCA, fitted in the space, and how long that took."""
+    train, models, space = held.bench.train, held.models, held.space
+    scaled = space.scale(train)
+    shaped = scaled if image_shape is None else scaled.reshape(len(train), *image_shape)
     found: dict[str, tuple[Model, float]] = {}
     for kind in baselines:
         if kind == "pca":
@@ -216,14 +268,14 @@ def _others(
         if kind == "untrained":
             found |= _twins(models, train)
             continue
-        for width in widths:
+        for width in sorted({width for width, _ in held.widths.values()}):
             started = time.perf_counter()
             baseline = Baseline(kind, width, random_state=seed).fit(
-                train, None if labels is None else labels[0]
+                shaped, None if labels is None else labels[0]
             )
             # Widths that a method cannot have are the same for it.
             name = f"{KINDS[kind].title}-{baseline.n_components_}"
-            found.setdefault(name, (baseline, time.perf_counter() - started))
+            found.setdefault(name, (in_space(baseline, space), time.perf_counter() - started))
     taken = sorted(models.keys() & found.keys())
     if taken:
         raise wrong_parameter("compare", "models", "without the name of a baseline", taken[0])
@@ -231,8 +283,6 @@ def _others(
 
 
 def _twins(models: Mapping[str, Model], train: Array) -> dict[str, tuple[Model, float]]:
-    from isthmus.estimators import BaseAutoencoder, untrained_twin
-
     autoencoders = {name: model for name, model in models.items() if isinstance(model, BaseAutoencoder)}
     return {
         f"untrained {name}": (untrained_twin(model, train.reshape(len(train), *model.input_shape_)), 0.0)

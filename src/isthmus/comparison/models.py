@@ -1,22 +1,18 @@
-"""Models and what they make of rows, in numbers; PCA of equal width beside them."""
+"""Fitted models and their reconstructions in numbers, and PCA beside them."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from isthmus._checks import wrong_parameter
+from isthmus.comparison.spaces import RAW, ScaledModel, Space, space_of
 from isthmus.errors import DataError
 from isthmus.estimators import Baseline, Model
-from isthmus.metrics import (
-    binary_cross_entropy,
-    code_statistics,
-    explained_variance,
-    mean_squared_error,
-    squared_error,
-)
+from isthmus.metrics import binary_cross_entropy, code_statistics, squared_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +26,7 @@ __all__ = [
     "Model",
     "Reconstruction",
     "code_width",
+    "compared_width",
     "describe",
     "evaluate",
     "evaluate_pca",
@@ -38,15 +35,21 @@ __all__ = [
     "with_pca",
 ]
 
+#: Rows from which the mean number of active code units is taken.
+ACTIVITY_ROWS = 2000
+#: A code is sparse where a row uses at most this share of its units.
+SPARSE_SHARE = 0.5
+
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """What a model made of some rows.
+    """The codes and reconstructions of some rows.
 
     Attributes
     ----------
     codes : ndarray of shape (n, n_components)
     copies : ndarray with the shape of the rows
+        The reconstructions, in the units of the data.
     """
 
     codes: Array
@@ -54,7 +57,7 @@ class Reconstruction:
 
 
 def reconstruct(model: Model, X: Array) -> Reconstruction:
-    """Send the rows of X through the model.
+    """Encode and decode the rows of X.
 
     Parameters
     ----------
@@ -66,41 +69,86 @@ def reconstruct(model: Model, X: Array) -> Reconstruction:
     Returns
     -------
     Reconstruction
-        The copies have the shape of X, also where the model works on flat rows.
+        The reconstructions have the shape of X, also where the model works on flat rows.
     """
     codes = np.asarray(model.transform(X))
     copies = np.asarray(model.inverse_transform(codes))
     if copies.size != X.size:
-        raise DataError(f"The copies have shape {copies.shape} where {X.shape} was expected.")
+        raise DataError(
+            f"The reconstructions have shape {copies.shape}, but rows of shape {X.shape} were given."
+        )
     return Reconstruction(codes=codes.reshape(len(codes), -1), copies=copies.reshape(X.shape))
 
 
 def code_width(model: Model, X: Array) -> int:
-    """Return how many numbers the model makes of a row, asked with the first row of X."""
+    """Return the number of code units of a model, asked with the first row of X."""
     return int(np.asarray(model.transform(X[:1])).size)
 
 
-def describe(X: Array, reconstruction: Reconstruction) -> Row:
+def compared_width(model: Model, X: Array, rank: int) -> tuple[int, str]:
+    """Return the number of components of the PCA that a model is compared with, and why it is not the model's.
+
+    This is the number of code units. For a sparse code, in which a row uses half of the units or fewer, it is
+    the mean number of units that are not zero, rounded up. It is always below the rank of the data, at which
+    PCA has no error left.
+
+    Parameters
+    ----------
+    model : Model
+        A fitted model.
+    X : ndarray of shape (n, ...)
+        Test rows, of which at most 2,000 are used.
+    rank : int
+        The rank of the training rows.
+
+    Returns
+    -------
+    width : int
+    reason : str
+        Empty where ``width`` is the number of code units.
+
+    Examples
+    --------
+    >>> X = np.eye(4)
+    >>> compared_width(Baseline("kmeans", 4).fit(X), X, rank=3)
+    (1, 'the mean number of active code units')
+    """
+    some = X[:: max(1, -(-len(X) // ACTIVITY_ROWS))]
+    codes = np.asarray(model.transform(some)).reshape(len(some), -1)
+    width, reason = codes.shape[1], ""
+    active = float((codes != 0).sum(axis=1).mean())
+    if width > 1 and active <= SPARSE_SHARE * width:
+        width, reason = max(1, math.ceil(active)), "the mean number of active code units"
+    most = max(1, rank - 1)
+    return (width, reason) if width <= most else (most, "one fewer than the rank of the data")
+
+
+def describe(X: Array, reconstruction: Reconstruction, space: Space = RAW) -> Row:
     """Return the numbers of one model on X.
 
     Parameters
     ----------
     X : ndarray of shape (n, ...)
-        The originals.
+        The originals, in the units of the data.
     reconstruction : Reconstruction
-        What the model made of them.
+        Their codes and reconstructions.
+    space : Space, default=RAW
+        The space in which errors are counted.
 
     Returns
     -------
     dict
         Plain Python numbers, ready for JSON:
 
-        - ``rows``, ``features``, ``n_components``;
-        - ``sse`` (squared error per row), ``mse`` (per value), ``explained_variance`` (share, against
-          the mean of X);
-        - ``sse_clipped`` (the copies clipped to [0, 1] first) and ``bce`` (nats per value), both
-          None unless X lies in [0, 1];
-        - ``codes``: ``mean``, ``zeros`` (share), ``dead`` (list of unit numbers, from 0).
+        - ``rows``, ``features``, ``n_components``, and ``space``, the name of the space;
+        - in the space: ``sse`` (squared error per row), ``mse`` (per value), ``explained_variance`` (share of
+          the squared distance to the mean of X);
+        - ``column_rmse``: the root mean squared error of each feature in the units of the data; None in the
+          space "raw";
+        - ``sse_clipped`` (with reconstructions clipped to [0, 1]) and ``bce`` (nats per value), both None
+          unless X lies in [0, 1] and the space is "raw";
+        - ``codes``: ``mean``, ``zeros`` (share), ``active`` (mean number of units of a row that are not
+          zero), ``dead`` (list of unit numbers, from 0).
 
     Raises
     ------
@@ -108,34 +156,43 @@ def describe(X: Array, reconstruction: Reconstruction) -> Row:
         If a value is not a finite number.
     """
     copies = reconstruction.copies
+    errors = space.row_errors(X, copies)
+    mean = np.broadcast_to(X.mean(axis=0, dtype=np.float64), X.shape)
     statistics = code_statistics(reconstruction.codes)
-    in_unit_interval = bool(X.min() >= 0 and X.max() <= 1)
+    as_pixels = space.is_raw and bool(X.min() >= 0 and X.max() <= 1)
+    features = X.size // len(X)
     return {
         "rows": len(X),
-        "features": X.size // len(X),
+        "features": features,
         "n_components": reconstruction.codes.shape[1],
-        "sse": squared_error(X, copies),
-        "sse_clipped": squared_error(X, np.clip(copies, 0, 1)) if in_unit_interval else None,
-        "mse": mean_squared_error(X, copies),
-        "bce": binary_cross_entropy(X, copies) if in_unit_interval else None,
-        "explained_variance": explained_variance(X, copies, X.mean(axis=0, dtype=np.float64)),
+        "space": space.name,
+        "sse": float(errors.mean()),
+        "sse_clipped": squared_error(X, np.clip(copies, 0, 1)) if as_pixels else None,
+        "mse": float(errors.mean()) / features,
+        "bce": binary_cross_entropy(X, copies) if as_pixels else None,
+        "explained_variance": _explained(errors, space.row_errors(X, mean)),
+        "column_rmse": None if space.is_raw else _column_errors(X, copies),
         "codes": {
             "mean": statistics.mean,
             "zeros": statistics.zeros,
+            "active": float((reconstruction.codes != 0).sum(axis=1).mean()),
             "dead": list(statistics.dead),
         },
     }
 
 
-def evaluate(model: Model, X: Array) -> Row:
-    """Return how well a fitted model copies the rows of X.
+def evaluate(model: Model, X: Array, space: Space | None = None) -> Row:
+    """Return how well a fitted model reconstructs the rows of X.
 
     Parameters
     ----------
     model : Model
         A fitted model.
     X : ndarray of shape (n, ...)
-        Rows that it should copy, best ones that it was not trained on.
+        Rows, preferably ones that it was not trained on.
+    space : Space, optional
+        The space in which errors are counted. Left out, it is the one in which the model was trained, in which
+        ``explained_variance`` equals the model's own ``score``.
 
     Returns
     -------
@@ -148,75 +205,95 @@ def evaluate(model: Model, X: Array) -> Row:
     >>> from sklearn.decomposition import PCA
     >>> X = np.array([[0.0, 0.0], [1.0, 0.2], [0.0, 0.1], [1.0, 0.1]])
     >>> numbers = evaluate(PCA(n_components=1).fit(X), X)
-    >>> round(numbers["sse"], 4), round(numbers["explained_variance"], 3)
-    (0.0025, 0.99)
+    >>> round(numbers["explained_variance"], 2)
+    0.99
     """
-    X = np.asarray(X)
-    return describe(X, reconstruct(model, X))
+    return describe(X, reconstruct(model, X), space_of(model) if space is None else space)
 
 
-def fit_pca(train: Array, n_components: int) -> Baseline:
-    """Fit scikit-learn's PCA, the best linear code of its width, on rows of any shape.
+def fit_pca(train: Array, n_components: int, space: Space = RAW) -> Model:
+    """Return PCA of the training rows in a space, with at most as many components as they allow.
 
     Parameters
     ----------
     train : ndarray of shape (n, ...)
-        The rows that the model to be compared was trained on.
+        The rows to fit it on, in the units of the data.
     n_components : int
-        Its width. More than PCA can have (the number of features, or of rows) becomes what it can.
+        The number of components.
+    space : Space, default=RAW
+        The space in which the components are found.
 
     Returns
     -------
-    Baseline
-
-    References
-    ----------
-    K. Pearson, "On lines and planes of closest fit to systems of points in space", 1901.
+    Model
+        It takes and returns rows in the units of the data.
     """
-    return Baseline("pca", n_components).fit(train)
+    return in_space(Baseline("pca", n_components).fit(space.scale(train)), space)
 
 
-def evaluate_pca(train: Array, X: Array, n_components: int) -> Row:
-    """Return the numbers of PCA fitted on ``train``, for the rows of X.
+def in_space(model: Model, space: Space) -> Model:
+    """Return a model that was fitted in a space as one of rows in the units of the data."""
+    return model if space.is_raw else ScaledModel(model, space)
+
+
+def evaluate_pca(train: Array, X: Array, n_components: int, space: Space = RAW) -> Row:
+    """Fit PCA on training rows and return how well it reconstructs the rows of X.
 
     Parameters
     ----------
     train : ndarray of shape (n, ...)
         The rows to fit it on.
     X : ndarray of shape (m, ...)
-        The rows to copy.
+        The rows to reconstruct.
     n_components : int
-        The width of the model that it is held against.
+        The number of components.
+    space : Space, default=RAW
+        The space in which PCA is fitted and its errors are counted.
 
     Returns
     -------
     dict
-        The same numbers as :func:`evaluate`. PCA does not know that pixels end at 0 and 1:
-        ``sse`` is the textbook's, of its copies as they are, ``sse_clipped`` and ``bce`` are those
-        of the clipped ones.
+        The same numbers as :func:`evaluate`. PCA does not know that pixels end at 0 and 1: ``sse`` is that of
+        its reconstructions as they are, ``sse_clipped`` and ``bce`` are those of the clipped ones.
     """
-    return evaluate(fit_pca(np.asarray(train), n_components), X)
+    return evaluate(fit_pca(np.asarray(train), n_components, space), X, space)
 
 
-def with_pca(models: Mapping[str, Model], train: Array, X: Array) -> dict[str, Model]:
-    """Return the models, and after them PCA for each of their widths, called ``PCA-32``.
+def with_pca(
+    models: Mapping[str, Model], widths: Mapping[str, int], train: Array, space: Space = RAW
+) -> dict[str, Model]:
+    """Return the models, and after them PCA with each number of components, called ``PCA-32`` and so on.
 
     Parameters
     ----------
     models : mapping of name to Model
         Fitted models.
+    widths : mapping of name to int
+        The number of components of the PCA that each model is compared with.
     train : ndarray of shape (n, ...)
         The rows that PCA is fitted on.
-    X : ndarray of shape (m, ...)
-        Rows for the models, of which one is used to ask for the widths.
+    space : Space, default=RAW
+        The space in which it is fitted.
 
     Raises
     ------
     InvalidParameterError
-        If a model has a name that is kept for PCA.
+        If a model has a name that is reserved for PCA.
     """
-    widths = sorted({code_width(model, X) for model in models.values()})
-    baselines = {f"PCA-{width}": fit_pca(train, width) for width in widths}
-    for taken in models.keys() & baselines.keys():
+    names = {f"PCA-{width}": width for width in sorted(set(widths.values()))}
+    for taken in models.keys() & names.keys():
         raise wrong_parameter("compare", "models", "without the name of a baseline", taken)
-    return {**models, **baselines}
+    return {**models, **{name: fit_pca(train, width, space) for name, width in names.items()}}
+
+
+def _explained(errors: Array, distances: Array) -> float:
+    """Return the share of the squared distances to the mean that is explained."""
+    total = float(distances.sum())
+    if total == 0:
+        return 1.0 if float(errors.sum()) == 0 else 0.0
+    return 1 - float(errors.sum()) / total
+
+
+def _column_errors(X: Array, copies: Array) -> list[float]:
+    differences = X.reshape(len(X), -1).astype(np.float64) - copies.reshape(len(X), -1)
+    return [float(error) for error in np.sqrt(np.square(differences).mean(axis=0))]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from isthmus.comparison.models import Model
+from isthmus.comparison.spaces import RAW, Space
 from isthmus.errors import DataError
-from isthmus.metrics import bits_per_value, bjontegaard_rate, squared_error
+from isthmus.metrics import bits_per_value, bjontegaard_rate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +27,14 @@ QUALITIES = (1, 5, 15, 30, 60, 90)
 
 
 def rate_point(
-    name: str, X: Array, copies: Array, n_bytes: int, *, kind: str = "model", model_bytes: int | None = 0
+    name: str,
+    X: Array,
+    copies: Array,
+    n_bytes: int,
+    *,
+    kind: str = "model",
+    model_bytes: int | None = 0,
+    space: Space = RAW,
 ) -> Row:
     """Return what one way to compress costs and loses.
 
@@ -43,6 +51,8 @@ def rate_point(
     model_bytes : int or None
         The model's own size, which is not in the bytes: whoever reads them has it already. None if it is
         not known.
+    space : Space, default=RAW
+        The space in which the error is counted.
 
     Returns
     -------
@@ -54,12 +64,14 @@ def rate_point(
         "kind": kind,
         "bytes": n_bytes,
         "bits_per_value": bits_per_value(n_bytes, X.size),
-        "sse": squared_error(X, copies),
+        "sse": float(space.row_errors(X, copies).mean()),
         "model_bytes": model_bytes,
     }
 
 
-def all_rates(models: Mapping[str, Model], X: Array, image_shape: Sequence[int] | None) -> list[Row]:
+def all_rates(
+    models: Mapping[str, Model], X: Array, image_shape: Sequence[int] | None, space: Space = RAW
+) -> list[Row]:
     """Return bytes and errors of models, and of image codecs where rows are grey images.
 
     Parameters
@@ -69,14 +81,23 @@ def all_rates(models: Mapping[str, Model], X: Array, image_shape: Sequence[int] 
     X : ndarray of shape (n, ...)
         Rows to compress.
     image_shape : sequence of int or None
-        What rows are pictures of.
+        The shape of the images that rows hold.
+    space : Space, default=RAW
+        The space in which errors are counted. Image codecs have their place beside models in "raw" alone.
 
     Returns
     -------
     list of dict
         From :func:`model_rates` and :func:`codec_rates`.
+
+    Raises
+    ------
+    MissingDependencyError
+        Where the package constriction is not installed.
     """
-    found = model_rates(models, X)
+    found = model_rates(models, X, space)
+    if not space.is_raw:
+        return found
     grey = image_shape is not None and len(image_shape) == 2
     if grey and X.min() >= 0 and (X.max() <= 1 or X.dtype == np.uint8):
         assert image_shape is not None
@@ -84,7 +105,7 @@ def all_rates(models: Mapping[str, Model], X: Array, image_shape: Sequence[int] 
     return found
 
 
-def model_rates(models: Mapping[str, Model], X: Array) -> list[Row]:
+def model_rates(models: Mapping[str, Model], X: Array, space: Space = RAW) -> list[Row]:
     """Return bytes and errors of models at several steps of their codes.
 
     Parameters
@@ -93,6 +114,8 @@ def model_rates(models: Mapping[str, Model], X: Array) -> list[Row]:
         Fitted models.
     X : ndarray of shape (n, ...)
         Rows to compress.
+    space : Space, default=RAW
+        The space in which errors are counted.
 
     Returns
     -------
@@ -111,7 +134,7 @@ def model_rates(models: Mapping[str, Model], X: Array) -> list[Row]:
             compressor = base.with_step(base.step_ * factor)
             content = compressor.compress(X)
             copies = compressor.decompress(content)
-            rows.append(rate_point(name, X, copies, len(content), model_bytes=own))
+            rows.append(rate_point(name, X, copies, len(content), model_bytes=own, space=space))
     return rows
 
 

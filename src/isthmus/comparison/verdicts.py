@@ -17,26 +17,36 @@ if TYPE_CHECKING:
     Array: TypeAlias = NDArray[Any]
     Row: TypeAlias = dict[str, Any]
 
-__all__ = ["EQUAL_WITHIN", "Spectrum", "judged", "readable_percent", "verdict"]
+__all__ = ["EQUAL_WITHIN", "OUTCOMES", "Spectrum", "judged", "readable_percent", "verdict"]
 
 EQUAL_WITHIN = 0.005  # below half a percent, another seed could turn the order round
 MOST_FEATURES = 4096  # beyond, a covariance of all features takes too long
 
+#: How a model did beside its reference: what a page colours.
+OUTCOMES = ("better", "equal", "unclear", "worse")
+
+#: Eigenvalues below this share of the largest are rounding.
+NO_VARIANCE = 1e-12
+
 
 class Spectrum:
-    """The squared error of PCA at every width.
+    """The squared error of PCA for every number of components.
 
     Parameters
     ----------
     train : ndarray of shape (n, ...)
-        The rows that it is fitted on.
+        The rows that PCA is fitted on.
     X : ndarray of shape (m, ...)
-        The rows that are judged.
+        The rows that are reconstructed.
 
     Attributes
     ----------
     errors : ndarray of shape (features + 1,), or None
         Squared error per row with 0, 1, ... components; None for more than 4,096 features.
+    rank : int
+        Number of components after which nothing of the training rows is left.
+    mean, directions : ndarray of shape (features,) and (components, features), or None
+        The mean row and the principal directions, that of the largest variance first.
 
     References
     ----------
@@ -45,19 +55,25 @@ class Spectrum:
     Examples
     --------
     >>> X = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 1.0], [2.0, 1.0]])
-    >>> Spectrum(X, X).errors.round(6).tolist(), Spectrum(X, X).needed(0.3)
-    ([1.25, 0.25, 0.0], 1)
+    >>> Spectrum(X, X).errors.round(6).tolist(), Spectrum(X, X).needed(0.3), Spectrum(X, X).rank
+    ([1.25, 0.25, 0.0], 1, 2)
     """
 
     errors: NDArray[np.float64] | None
+    mean: NDArray[np.float64] | None
+    directions: NDArray[np.float64] | None
+    rank: int
 
     def __init__(self, train: Array, X: Array) -> None:
         rows = train.reshape(len(train), -1)
-        self.errors = None
         n_features = rows.shape[1]
+        self.errors = self.mean = self.directions = None
+        self.rank = max(1, min(len(rows) - 1, n_features))
         if n_features > MOST_FEATURES:
             return
         found = principal_components(rows, min(rows.shape))
+        self.mean, self.directions = found.mean, found.directions
+        self.rank = max(1, min(self.rank, int((found.variances > NO_VARIANCE * found.variances[0]).sum())))
         explained, total = np.zeros(n_features), 0.0
         tested = X.reshape(len(X), -1)
         for part in row_blocks(tested):
@@ -69,98 +85,135 @@ class Spectrum:
         self.errors = np.maximum(left, 0.0) / len(tested)
 
     def needed(self, error: float) -> int | None:
-        """Return the least number of components that copy as well; None if that is not known."""
+        """Return the smallest number of components with at most this error; None if that is not known."""
         if self.errors is None or not (self.errors <= error).any():
             return None
         return int(np.argmax(self.errors <= error))
 
 
 def verdict(name: str, model_row: Mapping[str, Any], pca_row: Mapping[str, Any]) -> str:
-    """Say in one sentence whether a model was worth it.
+    """Say in a sentence or two whether a model reconstructs better than PCA.
 
     Parameters
     ----------
     name : str
         What to call the model.
     model_row, pca_row : mapping
-        The numbers of the model and of PCA, from :func:`isthmus.comparison.evaluate`; those of the model
-        with ``interval`` and ``pca_components``, as :func:`judged` adds them, if they are to be told.
+        The numbers of the model and of PCA, from :func:`isthmus.comparison.evaluate`. What else :func:`judged`
+        and :func:`isthmus.comparison.compare` add to those of the model is told if it is there: ``interval``,
+        ``pca_components``, ``width_reason``, ``space_words``, ``task`` and ``training``.
 
     Returns
     -------
     str
-        Less than half a percent apart counts as equal; and what the interval leaves open is left open.
+        A difference of less than half a percent counts as equal, and an interval that leaves the order open is
+        said to do so.
 
     Examples
     --------
     >>> pca = {"sse": 13.19, "n_components": 32}
     >>> verdict("single", {"sse": 7.4}, pca)
-    'single: 44% less squared error than PCA with 32 components (7.40 against 13.19).'
+    'single: 44% lower squared error than PCA with 32 components (7.40 vs. 13.19).'
     >>> verdict("single", {"sse": 13.2}, pca)
-    'single: as good as PCA with 32 components (squared error 13.20 against 13.19).'
+    'single: as good as PCA with 32 components (squared error 13.20 vs. 13.19).'
     >>> verdict("single", {"sse": 15.1}, pca)
-    'single: 14% more squared error than PCA with 32 components (15.10 against 13.19): use PCA.'
+    'single: 14% higher squared error than PCA with 32 components (15.10 vs. 13.19). Use PCA.'
     >>> verdict("single", {"sse": 7.4, "interval": (0.555, 0.568), "pca_components": 62}, pca)
-    'single: 44% less squared error than PCA with 32 components (43 to 44%; 7.40 against 13.19). PCA needs
-    62 components for the same.'
+    'single: 44% lower squared error than PCA with 32 components (7.40 vs. 13.19; 95% CI 43 to 44%). PCA needs
+    62 components to match it.'
     """
+    sentences: list[str | None] = [_comparison(name, model_row, pca_row)]
+    outcome = outcome_of(model_row, pca_row)
+    needed = model_row.get("pca_components")
+    if outcome == "better" and needed is not None and needed > pca_row["n_components"]:
+        sentences.append(f"PCA needs {needed} components to match it.")
+    if outcome == "worse":
+        sentences.append("Use PCA.")
+    sentences += [(model_row.get("task") or {}).get("sentence"), model_row.get("training")]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def outcome_of(model_row: Mapping[str, Any], pca_row: Mapping[str, Any]) -> str:
+    """Return how the squared error of a model compares with that of PCA: one of ``OUTCOMES``."""
     error, reference = model_row["sse"], pca_row["sse"]
-    width = pca_row["n_components"]
-    pca = f"PCA with {width} component{'' if width == 1 else 's'}"
-    numbers = f"{_readable(error)} against {_readable(reference)}"
-    interval = model_row.get("interval")
     if abs(error - reference) <= EQUAL_WITHIN * reference:
-        return f"{name}: as good as {pca} (squared error {numbers})."
+        return "equal"
+    interval = model_row.get("interval")
     if interval is not None and interval[0] <= 1 <= interval[1]:
-        return f"{name}: not to be told from {pca} on so few rows (squared error {numbers})."
-    surely = numbers if interval is None else f"{_between(*interval)}; {numbers}"
-    if error < reference:
-        less = readable_percent(1 - error / reference)
-        needed = model_row.get("pca_components")
-        same = "" if needed is None or needed <= width else f" PCA needs {needed} components for the same."
-        return f"{name}: {less} less squared error than {pca} ({surely}).{same}"
+        return "unclear"
+    return "better" if error < reference else "worse"
+
+
+def _comparison(name: str, model_row: Mapping[str, Any], pca_row: Mapping[str, Any]) -> str:
+    error, reference, interval = model_row["sse"], pca_row["sse"], model_row.get("interval")
+    numbers = f"{_readable(error)} vs. {_readable(reference)}"
+    surely = numbers if interval is None else f"{numbers}; 95% CI {_between(*interval)}"
+    pca, outcome = _reference(model_row, pca_row), outcome_of(model_row, pca_row)
+    if outcome == "equal":
+        return f"{name}: as good as {pca} (squared error {numbers})."
+    if outcome == "unclear":
+        return f"{name}: no significant difference from {pca} on so few rows (squared error {numbers})."
+    if outcome == "better":
+        lower = readable_percent(1 - error / reference)
+        return f"{name}: {lower} lower squared error than {pca} ({surely})."
     if error < 2 * reference:
-        more = readable_percent(error / reference - 1)
-        return f"{name}: {more} more squared error than {pca} ({surely}): use PCA."
+        higher = readable_percent(error / reference - 1)
+        return f"{name}: {higher} higher squared error than {pca} ({surely})."
     # With as many components as features the error of PCA is zero but for rounding.
     times = f"{error / reference:.1f}" if error < 100 * reference else "more than 100"
-    return f"{name}: {times} times the squared error of {pca} ({numbers}): use PCA."
+    return f"{name}: {times} times the squared error of {pca} ({numbers})."
+
+
+def _reference(model_row: Mapping[str, Any], pca_row: Mapping[str, Any]) -> str:
+    """Return what a model is compared with, why with so many components, and in which space."""
+    width, reason = pca_row["n_components"], model_row.get("width_reason")
+    words = [f"PCA with {width} component{'' if width == 1 else 's'}"]
+    words += [f"({reason})"] if reason else []
+    words += [model_row["space_words"]] if model_row.get("space_words") else []
+    return " ".join(words)
 
 
 def judged(
     rows: Sequence[Row], errors: Mapping[str, Array], n_models: int, spectrum: Spectrum | None = None
 ) -> list[Row]:
-    """Return rows with what can be said of them beside PCA.
+    """Return rows with how each model compares with PCA.
 
     Parameters
     ----------
     rows : sequence of dict
-        Numbers of models, from :func:`isthmus.comparison.describe`, with a ``name``: the first
-        ``n_models`` are judged, PCA of each of their widths is among the others.
+        Numbers of models, from :func:`isthmus.comparison.describe`, with a ``name``. The first ``n_models``
+        are judged; each has ``compared_width``, and PCA with so many components is among the other rows.
     errors : mapping of str to ndarray of shape (m,)
         The squared error of each row of data, by name.
     n_models : int
         How many are judged.
     spectrum : Spectrum, optional
-        To say how many components PCA needs for the same.
+        To say how many components PCA needs to match a model.
 
     Returns
     -------
     list of dict
         With ``relative`` (the squared error over PCA's; None where PCA's is zero), ``interval`` (95% of
-        that), ``pca_components`` (how many PCA needs) and ``verdict``; all None for what is not judged.
+        that), ``pca_components`` (how many PCA needs), ``outcome`` ("better", "equal", "unclear" or "worse")
+        and ``verdict``; all None for what is not judged. Where the ``task`` of a row has a verdict of its own,
+        the last two are those of the task.
     """
     by_name = {row["name"]: row for row in rows}
     told = []
     for number, row in enumerate(rows):
-        added: Row = {"relative": None, "interval": None, "pca_components": None, "verdict": None}
+        added: Row = dict.fromkeys(("relative", "interval", "pca_components", "outcome", "verdict"))
         if number < n_models:
-            pca = by_name[f"PCA-{row['n_components']}"]
+            pca = by_name[f"PCA-{row['compared_width']}"]
             if pca["sse"] > 0:
                 added["relative"] = row["sse"] / pca["sse"]
                 added["interval"] = list(ratio_interval(errors[row["name"]], errors[pca["name"]]))
             added["pca_components"] = None if spectrum is None else spectrum.needed(row["sse"])
+            added["outcome"] = outcome_of({**row, **added}, pca)
             added["verdict"] = verdict(row["name"], {**row, **added}, pca)
+            task = row.get("task") or {}
+            if "verdict" in task:  # it is for something else, and its reconstructions decide nothing
+                added["outcome"] = task["outcome"]
+                added["verdict"] = " ".join(filter(None, (task["verdict"], row.get("training"))))
         told.append({**row, **added})
     return told
 
@@ -176,6 +229,6 @@ def _readable(number: float) -> str:
 
 
 def _between(low: float, high: float) -> str:
-    """Return how far two shares are from 1, as percentages, the sign of them said once: 43 to 45%."""
+    """Return how far two ratios are from 1, as percentages: 43 to 45%."""
     ends = [readable_percent(end) for end in sorted((abs(1 - low), abs(1 - high)))]
     return ends[0] if ends[0] == ends[1] else f"{ends[0].removesuffix('%')} to {ends[1]}"

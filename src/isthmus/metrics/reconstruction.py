@@ -1,4 +1,4 @@
-"""How far copies are from their originals."""
+"""How far reconstructions are from their originals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PROBABILITY_MARGIN = 1e-7  # the value Keras clips at, so that numbers can be compared with its own
 
 
-def row_errors(X: ArrayLike, Y: ArrayLike) -> Vector:
+def row_errors(X: ArrayLike, Y: ArrayLike, *, unit: ArrayLike | None = None) -> Vector:
     """Return the squared error of each row, summed over its features.
 
     Parameters
@@ -27,12 +27,15 @@ def row_errors(X: ArrayLike, Y: ArrayLike) -> Vector:
     X : array-like of shape (n, ...)
         The originals.
     Y : array-like of the same shape
-        Their copies.
+        Their reconstructions.
+    unit : array-like of shape (features,), optional
+        The unit in which each feature is measured, such as its standard deviation: differences are divided by
+        it. Left out, they stay in the units of the data.
 
     Returns
     -------
     ndarray of shape (n,)
-        In squared units of the data.
+        In squared units.
 
     Raises
     ------
@@ -43,8 +46,10 @@ def row_errors(X: ArrayLike, Y: ArrayLike) -> Vector:
     --------
     >>> row_errors([[0, 0], [1, 1]], [[3, 4], [1, 1]])
     array([25.,  0.])
+    >>> row_errors([[0, 0], [1, 1]], [[3, 4], [1, 1]], unit=[3, 2])
+    array([5., 0.])
     """
-    return _sums_of_squares(X, Y, "row_errors")
+    return _sums_of_squares(X, Y, "row_errors", 1.0 if unit is None else np.asarray(unit, dtype=np.float64))
 
 
 def squared_error(X: ArrayLike, Y: ArrayLike) -> float:
@@ -229,8 +234,8 @@ def peak_signal_to_noise(X: ArrayLike, Y: ArrayLike, *, data_range: float = 1.0)
     return math.inf if error == 0 else 10 * math.log10(peak**2 / error)
 
 
-def _sums_of_squares(X: ArrayLike, Y: ArrayLike, caller: str) -> Vector:
+def _sums_of_squares(X: ArrayLike, Y: ArrayLike, caller: str, unit: Vector | float = 1.0) -> Vector:
     errors = np.empty(len(numbers(X, "X", caller)))
     for rows, x, y in blocks_of_pairs(X, Y, caller):
-        errors[rows] = ((x - y) ** 2).sum(axis=1)
+        errors[rows] = (((x - y) / unit) ** 2).sum(axis=1)
     return errors

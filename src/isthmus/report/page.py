@@ -176,7 +176,7 @@ def _webp(content: bytes) -> bytes:
 
 
 def _change(relative: float) -> str:
-    """Return a squared error relative to PCA's as one would say it: −44%, +12%, × 3.1, or =."""
+    """Return a squared error relative to PCA's in a few letters: −44%, +12%, × 3.1, or =."""
     if relative >= 2:
         return f"× {relative:.1f}" if relative <= 100 else "× 100+"
     change = relative - 1

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from isthmus._checks import wrong_parameter
-from isthmus.comparison import Spectrum, describe, judged, reconstruct, with_pca
+from isthmus.comparison import Space, contest, describe, judged, reconstruct
 from isthmus.errors import DataError
-from isthmus.metrics import row_errors
 from isthmus.report import maps as planes
 from isthmus.report import pictures, tables
 from isthmus.report.model_pictures import SHOWN_IMAGES, pictures_of
@@ -46,10 +45,11 @@ def summarise(
     feature_names: Sequence[str] | None = None,
     maps: Mapping[str, Array] | None = None,
     rates: Sequence[Mapping[str, Any]] | None = None,
+    space: str = "auto",
 ) -> Summary:
-    """Judge fitted models beside PCA and gather all that a report says.
+    """Compare fitted models with PCA and gather all that a report says.
 
-    One model at a time, so that the copies of one are in memory, not those of all.
+    Models are judged one at a time, so that the reconstructions of one are in memory, not those of all.
 
     Parameters
     ----------
@@ -82,6 +82,8 @@ def summarise(
     rates : sequence of mapping, optional
         What files cost and lose: as for :func:`isthmus.plots.rate_distortion`, and ``bytes`` in
         each for the table.
+    space : {"auto", "raw", "standard", "minmax"}, default="auto"
+        Where errors are counted; see :func:`isthmus.comparison.compare`.
 
     Returns
     -------
@@ -91,11 +93,12 @@ def summarise(
         - ``title``, ``notes`` and ``lead``, one sentence on what was done;
         - ``verdicts``, a sentence for each model;
         - ``data``: ``kind`` ("images", "series" or "table"), ``train_rows``, ``test_rows``, ``features``,
-          ``image_shape``, and ``train_print`` and ``test_print``, which change if a value does;
+          ``image_shape``, ``space`` (in words), and ``train_print`` and ``test_print``, fingerprints that change
+          if a value does;
         - ``rows``: as :func:`isthmus.comparison.compare` returns them, PCA last, and in each
           ``relative`` (its squared error over PCA's; None for PCA itself or where PCA's is 0),
-          ``epochs``, ``seconds``, ``seconds_per_epoch`` (median, without the first epoch; None
-          where not known);
+          ``outcome`` ("better", "equal", "unclear", "worse"; None for PCA), ``epochs``, ``seconds``,
+          ``seconds_per_epoch`` (median, without the first epoch; None where not known);
         - ``overview``, a list of keys into ``pictures``;
         - ``sections``, one for each model: ``name``, ``codes``, ``pictures`` (a list of such keys), ``map``
           (for images, as :func:`isthmus.report.maps.hover_map` returns it, else None) and
@@ -132,8 +135,11 @@ def summarise(
     if not models:
         raise wrong_parameter("summarise", "models", "at least one fitted model", dict(models))
     X_train, X_test = np.asarray(X_train), np.asarray(X_test)
+    held = contest(models, X_train, X_test, space, image_shape=image_shape, owner="summarise")
+    contenders = held.contenders
     view = _View(
         X=X_test,
+        space=held.space,
         kind=_kind(X_test, image_shape, series),
         image_shape=image_shape,
         labels=None if labels is None else _checked_labels(labels, len(X_test)),
@@ -142,19 +148,22 @@ def summarise(
     rated = tables.rates_table(rates)
     # Drawn before the models are judged, so that a wrong rate is told at once.
     rates_picture = {"rates": pictures.rates(rated)} if rated else {}
-    contenders = with_pca(models, X_train, X_test)
     given = planes.checked_maps(maps, list(contenders), len(X_test))
     stems = _file_names(contenders)
     looks: dict[str, _Look] = {}
     # The baselines first: the errors of a model are shown beside those of its baseline.
     for name in sorted(contenders, key=lambda name: name in models):
-        reference = None if name not in models else looks
-        looks[name] = _look_at(name, contenders[name], view, stems[name], given.get(name), reference)
+        reference = None if name not in models else f"PCA-{held.widths[name][0]}"
+        beside = {} if reference is None else {reference: looks[reference]}
+        looks[name] = _look_at(name, contenders[name], view, stems[name], given.get(name), beside)
     looks = {name: looks[name] for name in contenders}
     histories = {name: list(getattr(model, "history_", ())) for name, model in contenders.items()}
-    rows = [{**look.row, **_effort(histories[name], seconds.get(name))} for name, look in looks.items()]
+    rows = [
+        {**look.row, **_effort(histories[name], seconds.get(name)), **held.beside(name)}
+        for name, look in looks.items()
+    ]
     errors = {name: look.errors for name, look in looks.items()}
-    rows = judged(rows, errors, len(models), Spectrum(X_train, X_test))
+    rows = judged(rows, errors, len(models), held.spectrum)
     overview = _overview(view, looks, histories) | rates_picture
     drawn = {key: picture for look in looks.values() for key, picture in look.pictures.items()}
     sheet = {}
@@ -170,6 +179,7 @@ def summarise(
             "test_rows": len(X_test),
             "features": rows[0]["features"],
             "image_shape": None if image_shape is None else [int(side) for side in image_shape],
+            "space": held.space.words,
             "train_print": tables.fingerprint(X_train),
             "test_print": tables.fingerprint(X_test),
         },
@@ -189,6 +199,7 @@ class _View:
     """What all models of a report are judged on, and how it is shown."""
 
     X: Array
+    space: Space
     kind: str
     image_shape: Sequence[int] | None
     labels: Array | None
@@ -197,13 +208,14 @@ class _View:
 
 @dataclass(frozen=True, eq=False)
 class _Look:
-    """What is known of one model once its copies are forgotten."""
+    """What is known of one model once its reconstructions are forgotten."""
 
     row: dict[str, Any]
     section: dict[str, Any]
     pictures: Pictures
     first_copies: Array
     errors: Array
+    explained: Array
 
 
 def _look_at(
@@ -212,19 +224,17 @@ def _look_at(
     view: _View,
     stem: str,
     given: Array | None,
-    baselines: Mapping[str, _Look] | None,
+    baseline: Mapping[str, _Look],
 ) -> _Look:
     result = reconstruct(model, view.X)
-    row = {"name": name, **describe(view.X, result)}
-    errors = row_errors(view.X, result.copies)
+    row = {"name": name, **describe(view.X, result, view.space)}
+    errors = view.space.row_errors(view.X, result.copies)
     plane = planes.plane_of(result.codes, given)
-    beside = {}
-    if baselines is not None:
-        reference = f"PCA-{row['n_components']}"
-        beside = {name: errors, reference: baselines[reference].errors}
+    explained = tables.explained_by_feature(view.X, result.copies) if view.kind == "table" else np.empty(0)
+    beside = {other: look.errors for other, look in baseline.items()}
     own = pictures_of(
         name, model, view.X, result, view.image_shape, view.labels,
-        series=view.kind == "series", plane=plane, errors=beside,
+        series=view.kind == "series", plane=plane, errors={name: errors, **beside} if beside else {},
     )  # fmt: skip
     drawn = {f"{stem}-{part}": picture for part, picture in own.items()}
     hovered = None
@@ -235,10 +245,15 @@ def _look_at(
         "codes": row["codes"],
         "pictures": list(drawn),
         "map": hovered,
-        "features": tables.feature_table(view.X, result.copies, view.names) if view.kind == "table" else [],
+        "reference": next(iter(baseline), None),
+        "features": tables.feature_table(
+            view.X, result.copies, view.names, next((look.explained for look in baseline.values()), None)
+        )
+        if view.kind == "table"
+        else [],
     }
-    # A view of the first copies would keep all of them.
-    return _Look(row, section, drawn, result.copies[:SHOWN_IMAGES].copy(), errors)
+    # A view of the first reconstructions would keep all of them.
+    return _Look(row, section, drawn, result.copies[:SHOWN_IMAGES].copy(), errors, explained)
 
 
 def _overview(
@@ -292,12 +307,14 @@ def _lead(
     rows: Sequence[Mapping[str, Any]], n_models: int, n_train: int, image_shape: Sequence[int] | None
 ) -> str:
     widths = sorted({row["n_components"] for row in rows[:n_models]})
-    models = "One model squeezes" if n_models == 1 else f"{n_models} models squeeze"
+    models, pronoun = (
+        ("One model encodes", "It was") if n_models == 1 else (f"{n_models} models encode", "They were")
+    )
     row = "image" if image_shape is not None else "row"
     codes = " or ".join(map(str, widths))
     return (
-        f"{models} each {row} of {rows[0]['features']:,} values through {codes} and back. Trained on "
-        f"{n_train:,} {row}s, judged on {rows[0]['rows']:,}, beside PCA of the same width."
+        f"{models} each {row} of {rows[0]['features']:,} values in {codes} numbers. {pronoun} trained on "
+        f"{n_train:,} {row}s and compared with PCA on {rows[0]['rows']:,} test {row}s."
     )
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "checked_names",
+    "explained_by_feature",
     "feature_table",
     "fingerprint",
     "rates_table",
@@ -51,41 +52,67 @@ def checked_names(names: Sequence[str] | None, features: int) -> list[str]:
     return known
 
 
-def feature_table(X: Array, copies: Array, names: Sequence[str]) -> Rows:
-    """Return the features that are copied worst, worst first.
+def explained_by_feature(X: Array, copies: Array) -> NDArray[np.float64]:
+    """Return the share of the variance of each feature that is explained; NaN for one that never changes."""
+    variances, errors = _moments(X, copies)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(variances > 0, 1 - errors / variances, np.nan)
+
+
+def feature_table(
+    X: Array, copies: Array, names: Sequence[str], reference: NDArray[np.float64] | None = None
+) -> Rows:
+    """Return the features that are reconstructed worst, worst first.
+
+    The order is by the share of variance that is not explained, which does not depend on units.
 
     Parameters
     ----------
     X, copies : ndarray of shape (n, ...)
-        Rows and what came back.
+        Rows and their reconstructions, in the units of the data.
     names : sequence of str
         A name for each value of a row.
+    reference : ndarray of shape (features,), optional
+        What a baseline explains of each feature, from :func:`explained_by_feature`.
 
     Returns
     -------
     list of dict
-        At most 20, each with ``name``, ``variance``, ``error`` (mean square) and ``explained``: the
-        share of its variance, None for a feature that never changes.
+        At most 20, each with ``name``, ``std`` and ``rmse`` (standard deviation and root mean squared error, in
+        the unit of the feature), ``explained`` (share of its variance; None for a feature that never changes) and
+        ``reference`` (the same for the baseline).
 
     Examples
     --------
     >>> X = np.array([[0.0, 1.0], [2.0, 1.0]])
     >>> feature_table(X, np.array([[0.5, 1.0], [1.5, 1.0]]), ["a", "b"])
-    [{'name': 'a', 'variance': 1.0, 'error': 0.25, 'explained': 0.75},
-     {'name': 'b', 'variance': 0.0, 'error': 0.0, 'explained': None}]
+    [{'name': 'a', 'std': 1.0, 'rmse': 0.5, 'explained': 0.75, 'reference': None},
+     {'name': 'b', 'std': 0.0, 'rmse': 0.0, 'explained': None, 'reference': None}]
     """
-    flat, back = (np.asarray(rows, dtype=np.float64).reshape(len(rows), -1) for rows in (X, copies))
-    variances, errors = flat.var(axis=0), ((flat - back) ** 2).mean(axis=0)
-    worst = np.argsort(-errors, kind="stable")[:SHOWN_FEATURES]
+    variances, errors = _moments(X, copies)
+    explained = explained_by_feature(X, copies)
+    beside = np.full(len(explained), np.nan) if reference is None else reference
+    worst = np.argsort(explained, kind="stable")[:SHOWN_FEATURES]  # NaN comes last
     return [
         {
             "name": names[feature],
-            "variance": float(variances[feature]),
-            "error": float(errors[feature]),
-            "explained": float(1 - errors[feature] / variances[feature]) if variances[feature] > 0 else None,
+            "std": float(np.sqrt(variances[feature])),
+            "rmse": float(np.sqrt(errors[feature])),
+            "explained": _or_none(explained[feature]),
+            "reference": _or_none(beside[feature]),
         }
         for feature in worst.tolist()
     ]
+
+
+def _moments(X: Array, copies: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return variance and mean squared error of each feature."""
+    flat, back = (np.asarray(rows, dtype=np.float64).reshape(len(rows), -1) for rows in (X, copies))
+    return flat.var(axis=0), ((flat - back) ** 2).mean(axis=0)
+
+
+def _or_none(number: float) -> float | None:
+    return float(number) if np.isfinite(number) else None
 
 
 def rates_table(rates: Sequence[Mapping[str, Any]] | None) -> Rows:

@@ -1,0 +1,170 @@
+"""Models and the PCA that each is compared with, in one space."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from isthmus.comparison.models import compared_width, describe, reconstruct, with_pca
+from isthmus.comparison.spaces import Space, choose_space
+from isthmus.comparison.tasks import Bench, judge_task
+from isthmus.comparison.verdicts import Spectrum, judged
+from isthmus.estimators import BaseAutoencoder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from isthmus.comparison.models import Model
+
+    Array: TypeAlias = NDArray[Any]
+    Row: TypeAlias = dict[str, Any]
+
+__all__ = ["Contest", "contest", "evaluate_with_pca", "training_words"]
+
+
+@dataclass(frozen=True, eq=False)
+class Contest:
+    """Models and the PCA that each is compared with, in one space.
+
+    Attributes
+    ----------
+    models : dict of name to Model
+        The models that are judged.
+    contenders : dict of name to Model
+        The models, and after them PCA with each number of components that is needed.
+    bench : Bench
+        Rows, space and spectrum.
+    widths : dict of name to (int, str)
+        The number of components that each model is compared with, and why it is not the model's own.
+    seconds : dict of name to float
+        How long it took to fit PCA.
+    """
+
+    models: Mapping[str, Model]
+    contenders: Mapping[str, Model]
+    bench: Bench
+    widths: Mapping[str, tuple[int, str]]
+    seconds: Mapping[str, float]
+
+    @property
+    def space(self) -> Space:
+        """The space of the comparison."""
+        return self.bench.space
+
+    @property
+    def spectrum(self) -> Spectrum:
+        """PCA of the training rows in this space."""
+        return self.bench.spectrum
+
+    def beside(self, name: str) -> Row:
+        """Return what a verdict has to know of a model beside its errors; nothing for a baseline."""
+        if name not in self.models:
+            return {}
+        model, (width, reason) = self.models[name], self.widths[name]
+        return {
+            "compared_width": width,
+            "width_reason": reason,
+            "space_words": self.space.words,
+            "task": judge_task(name, model, self.bench),
+            "training": training_words(model),
+        }
+
+
+def contest(
+    models: Mapping[str, Model],
+    train: Array,
+    test: Array,
+    space: str = "auto",
+    *,
+    image_shape: Sequence[int] | None = None,
+    seed: int = 0,
+    owner: str = "compare",
+) -> Contest:
+    """Choose a space, fit PCA in it for each model, and return all that are to be judged.
+
+    Parameters
+    ----------
+    models : mapping of name to Model
+        Fitted models.
+    train, test : ndarray of shape (n, ...) and (m, ...)
+        Rows in the units of the data.
+    space, image_shape
+        As for :func:`compare`.
+    seed : int
+        Of noise, and of what is drawn.
+    owner : str
+        The function that was called, for messages.
+    """
+    chosen = choose_space(models, train, space, image_shape=image_shape, owner=owner)
+    started = time.perf_counter()
+    spectrum = Spectrum(chosen.scale(train), chosen.scale(test))
+    widths = {name: compared_width(model, test, spectrum.rank) for name, model in models.items()}
+    contenders = with_pca(models, {name: width for name, (width, _) in widths.items()}, train, chosen)
+    took = time.perf_counter() - started
+    return Contest(
+        models=dict(models),
+        contenders=contenders,
+        bench=Bench(train, test, chosen, spectrum, seed),
+        widths=widths,
+        seconds=dict.fromkeys(contenders.keys() - models.keys(), took),
+    )
+
+
+def training_words(model: object) -> str:
+    """Return how many epochs a model was trained for and why that ended, in a sentence; empty if not known."""
+    if not isinstance(model, BaseAutoencoder) or not model.n_epochs_:
+        return ""
+    done, planned = model.n_epochs_, model.settings_.epochs
+    of = f"{done} of {planned} epochs" if planned > done else f"{done} epoch{'' if done == 1 else 's'}"
+    return {
+        "early stopping": f"Training stopped after {of}, as the validation loss no longer fell.",
+        "time limit": f"Training stopped after {of} at the time limit; more time may lower the error.",
+        "interrupted": f"Training was interrupted after {of}.",
+        "callback": f"A callback stopped training after {of}.",
+    }.get(model.stop_reason_ or "", f"Trained for {of}.")
+
+
+def evaluate_with_pca(
+    name: str,
+    model: Model,
+    X_train: ArrayLike,
+    X: ArrayLike,
+    *,
+    space: str = "auto",
+    image_shape: Sequence[int] | None = None,
+) -> tuple[Row, Row]:
+    """Return the numbers of a model on X with its verdict, and those of the PCA that it is compared with.
+
+    Parameters
+    ----------
+    name : str
+        What to call the model.
+    model : Model
+        A fitted model.
+    X_train : array-like of shape (n, ...)
+        The rows that it was trained on.
+    X : array-like of shape (m, ...)
+        The rows to judge it on.
+    space, image_shape
+        As for :func:`compare`.
+
+    Returns
+    -------
+    model_row, pca_row : dict
+        As in the result of :func:`compare`, without what codes tell about neighbours and labels.
+    """
+    train, test = np.asarray(X_train), np.asarray(X)
+    held = contest({name: model}, train, test, space, image_shape=image_shape, owner="evaluate_with_pca")
+    rows, errors = [], {}
+    for contender, fitted in held.contenders.items():
+        result = reconstruct(fitted, test)
+        errors[contender] = held.space.row_errors(test, result.copies)
+        row = describe(test, result, held.space)
+        rows.append({"name": contender, **row, **held.beside(contender)})
+    own, pca = judged(rows, errors, 1, held.spectrum)
+    return own, pca
