@@ -598,13 +598,27 @@ def test_clusters_are_a_better_start_than_random_vectors(update):
     picked = []
     for seed in range(5):
         order = torch.randperm(800, generator=torch.Generator().manual_seed(seed))[:16]
-        picked.append(torch.cdist(features, features[order]).square().min(1).values.mean().item())
+        picked.append(squared_distances(features, features[order]).min(1).values.mean().item())
     assert distortion < 0.5 * min(picked)
     # Where each entry is the mean of its vectors there is nothing to gain.
     tokens = module.tokens(features).flatten()
     for number in tokens.unique():
         mean = features[tokens == number].mean(0)
         torch.testing.assert_close(module.codebook[0, number].detach(), mean, atol=1e-3, rtol=0)
+
+
+def squared_distances(one, other):
+    """Return exact ones: those of torch.cdist come from products from 26 rows on, and cancel."""
+    return (one[:, None] - other).square().sum(2)
+
+
+@pytest.mark.parametrize("offset", [0.0, 64.0, 4096.0])
+def test_the_nearest_entry_is_found_far_from_zero(offset):
+    entries, vectors = ((numbers(n, 4, seed=n) * 64).round() / 64 for n in (200, 300))
+    module = quantizer(4, entries=(entries + offset)[None], n_codes=200, dimension=4)
+    expected = squared_distances(vectors, entries).min(1).values
+    found = (vectors - entries[module.tokens(vectors + offset).flatten()]).square().sum(1)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
 def test_a_start_from_fewer_vectors_than_entries_repeats_them():
@@ -625,7 +639,7 @@ def test_entries_that_nothing_chooses_are_revived(update):
     assert (module.codebook[0].abs() < 10).all()
     assert len(module.tokens(features).unique()) == 5
     if update == "gradient":  # where nothing else moves them, they are vectors of the batch
-        assert (torch.cdist(module.codebook[0, 2:], vectors).min(1).values < 1e-5).all()
+        assert (squared_distances(module.codebook[0, 2:], vectors).min(1).values < 1e-10).all()
     without = quantizer(entries=far, update=update, decay=0.5, revive=False)
     for step in range(20):
         without(features, keys_of(50, epoch=step))

@@ -11,7 +11,9 @@ import torch
 from helpers import ESTIMATORS, assert_same_weights, by_name, linear
 from isthmus import Autoencoder, SparseAutoencoder
 from isthmus.errors import DataError, InvalidParameterError, InvalidTypeError, IsthmusError
+from isthmus.estimators._inference import summary_of_codes
 from isthmus.estimators._settings import auto_batch_size, auto_epochs
+from isthmus.training import StoredRows
 
 # The models are small and trained for moments; that some units die is not what is tested here.
 pytestmark = pytest.mark.filterwarnings(
@@ -363,3 +365,28 @@ def test_the_worst_rows_have_the_lowest_scores(digits):
     model = Autoencoder(8, hidden_layers=(32,), epochs=20, random_state=0).fit(digits[0])
     scores = np.concatenate([model.score_samples(digits[1]), model.score_samples(noise)])
     assert (np.argsort(scores)[:40] >= len(digits[1])).mean() > 0.9
+
+
+def test_the_usage_of_codes_is_that_of_all_training_rows():
+    X = np.random.default_rng(0).normal(size=(20_481, 6)).astype(np.float32)
+    model = Autoencoder(4, code_activation="relu", epochs=1, random_state=0).fit(X)
+    codes = model.transform(X)
+    np.testing.assert_allclose(model.code_usage_, (codes != 0).mean(axis=0), atol=2 / len(X))
+    assert 0 < model.code_usage_.min() < 1
+    # A unit that answers to a single row, whichever it is, is not dead.
+    with torch.no_grad():
+        model.encoder_.body[0].weight[0], model.encoder_.body[0].bias[0] = 0, 0
+        model.encoder_.body[0].weight[0, 0] = 1
+        model.encoder_.body[0].bias[0] = -0.999 * float(X[:, 0].max())
+    stored = StoredRows(torch.from_numpy(X))
+    summary = summary_of_codes(model._assembly, stored)
+    assert summary.usage[0] == 1 / len(X)
+
+
+def test_the_variance_of_codes_far_from_zero():
+    X = np.random.default_rng(0).normal(size=(5000, 3)).astype(np.float32)
+    model = Autoencoder(2, scale="none", epochs=1, random_state=0).fit(X)
+    with torch.no_grad():
+        model.encoder_.body[0].bias += 3000
+    variance = summary_of_codes(model._assembly, StoredRows(torch.from_numpy(X))).variance
+    np.testing.assert_allclose(variance, model.transform(X).var(axis=0, dtype=np.float64), rtol=1e-6)

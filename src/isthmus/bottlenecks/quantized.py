@@ -226,9 +226,11 @@ class VectorQuantizer(BottleneckModule):
 
     @torch.no_grad()
     def _nearest(self, vectors: Tensor, level: int) -> Tensor:
-        # The vector's own square is the same for all entries.
-        entries = self.codebook[level]
-        return torch.addmm(entries.square().sum(1), vectors, entries.t(), alpha=-2).argmin(1)
+        # Around the middle of the entries: squares of numbers far from zero would leave no digits for the
+        # differences. The vector's own square is the same for all entries.
+        middle = self.codebook[level].mean(0)
+        entries = self.codebook[level] - middle
+        return torch.addmm(entries.square().sum(1), vectors - middle, entries.t(), alpha=-2).argmin(1)
 
     @torch.no_grad()
     def _learn(self, level: int, vectors: Tensor, chosen: Tensor, counts: Tensor, keys: Tensor) -> None:

@@ -28,12 +28,12 @@ from isthmus.estimators._building import (
     within_unit_interval,
 )
 from isthmus.estimators._inference import (
+    CodeSummary,
     apply_in_blocks,
-    code_usage,
     explained_variance,
     loss_of_rows,
-    sampled_codes,
     scaled_range,
+    summary_of_codes,
 )
 from isthmus.estimators._initializing import initialize, kept_at_least
 from isthmus.estimators._names import refuse_moved_codes
@@ -509,13 +509,13 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
     def _describe_codes(self, stored: StoredRows, *, warn: bool = True) -> None:
         """Set what is known after training: the last loss, and how much each code unit is used."""
         self.loss_ = self.history_[(self.best_epoch_ or 0) - 1]["loss"]
-        codes = sampled_codes(self._assembly, stored)
-        self.code_usage_ = code_usage(codes)
+        summary = summary_of_codes(self._assembly, stored)
+        self.code_usage_ = summary.usage
         if warn:
             warn_of_dead_codes(self.code_usage_, type(self).__name__, stacklevel=3)
-            self._warn_of_codes(codes)
+            self._warn_of_codes(summary)
 
-    def _warn_of_codes(self, codes: NDArray[Any]) -> None:
+    def _warn_of_codes(self, summary: CodeSummary) -> None:
         """Warn of what else this family can tell from the codes of its training rows."""
 
     def _encode(self, rows: Rows) -> Rows:

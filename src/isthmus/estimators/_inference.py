@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -20,9 +22,6 @@ from isthmus.objectives import ReconstructionLoss
 from isthmus.training import StoredRows
 
 Module = TypeVar("Module", bound=nn.Module)
-
-#: Rows that say how much each code unit is used.
-USAGE_ROWS = 10_000
 
 
 @torch.inference_mode()
@@ -93,15 +92,45 @@ def explained_variance(encoder: Encoder, decoder: Decoder, rows: Rows) -> float:
     return 1 - unexplained / total
 
 
+@dataclass(frozen=True, eq=False)
+class CodeSummary:
+    """What the codes of some rows say about each code unit.
+
+    Parameters
+    ----------
+    usage : ndarray of shape (n_components,)
+        Share of rows in which the unit is not zero; 0 if it never changes.
+    variance : ndarray of shape (n_components,)
+        Variance of the unit over the rows.
+    """
+
+    usage: NDArray[np.float64]
+    variance: NDArray[np.float64]
+
+
 @torch.inference_mode()
-def sampled_codes(assembly: Assembly, rows: StoredRows) -> NDArray[np.float32]:
-    """Return the codes of some of the rows, evenly chosen."""
-    device = assembly.device
-    sample = rows.every(max(len(rows) // USAGE_ROWS, 1))
-    network, bottleneck = assembly.network, assembly.bottleneck
-    parts = (block.to(device) for block in sample.blocks(BLOCK_ROWS))
-    codes = torch.cat([bottleneck.code(network.encoder(block)) for block in parts])
-    return np.asarray(codes.cpu().numpy())
+def summary_of_codes(assembly: Assembly, rows: StoredRows) -> CodeSummary:
+    """Return what the codes of all rows say about each unit, of which only a block is kept at a time."""
+    device, network, bottleneck = assembly.device, assembly.network, assembly.bottleneck
+    blocks_of_codes = (
+        bottleneck.code(network.encoder(block.to(device))) for block in rows.blocks(BLOCK_ROWS)
+    )
+    first = next(blocks_of_codes)
+    shift, low, high = first[0], first.amin(0), first.amax(0)
+    active = torch.zeros(len(shift), dtype=torch.int64, device=device)
+    total = torch.zeros(len(shift), dtype=torch.float64, device=device)
+    squares = torch.zeros_like(total)
+    for codes in itertools.chain([first], blocks_of_codes):
+        low, high = torch.minimum(low, codes.amin(0)), torch.maximum(high, codes.amax(0))
+        active += torch.count_nonzero(codes, dim=0)
+        # From one of the codes, so that a large mean leaves digits for the variance.
+        distances = (codes - shift).double()
+        total += distances.sum(0)
+        squares += distances.square().sum(0)
+    constant = high - low <= 1e-6 * torch.maximum(low.abs(), high.abs())
+    usage = torch.where(constant, 0.0, active.double() / len(rows))
+    variance = (squares / len(rows) - (total / len(rows)).square()).clamp_min(0)
+    return CodeSummary(usage.cpu().numpy(), variance.cpu().numpy())
 
 
 @torch.inference_mode()
@@ -121,13 +150,6 @@ def mean_loss(assembly: Assembly, loss: ReconstructionLoss, rows: StoredRows) ->
         losses = loss.per_row(assembly(scaled)[0], scaled, assembly.learnt(), gaps=gaps)
         total += float(losses.sum(dtype=torch.float64))
     return total / len(rows)
-
-
-def code_usage(codes: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return for each code unit the share of rows in which it is not zero; 0 if it never changes."""
-    low, high = codes.min(axis=0), codes.max(axis=0)
-    constant = high - low <= 1e-6 * np.maximum(np.abs(low), np.abs(high))
-    return np.where(constant, 0.0, (codes != 0).mean(axis=0))
 
 
 def scaled_range(encoder: Encoder, rows: Rows) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from isthmus.errors import CollapseWarning, DataError
 from isthmus.estimators._base import BaseAutoencoder
 from isthmus.estimators._building import seed_of
 from isthmus.estimators._defaults import with_defaults
-from isthmus.estimators._inference import apply_in_blocks, scaled_range
+from isthmus.estimators._inference import CodeSummary, apply_in_blocks, scaled_range
 from isthmus.estimators._likelihood import Bounds, bounds_of_rows
 
 #: A unit is active if the variance of its mean over the rows is greater than this (Burda et al., 2016).
@@ -257,9 +257,9 @@ class VariationalAutoencoder(BaseAutoencoder):
         self._refuse_outside(*scaled_range(self.encoder_, rows), "X")
         return bounds_of_rows(self._assembly, self.encoder_, self.settings_.loss, rows, n_samples)
 
-    def _warn_of_codes(self, codes: NDArray[Any]) -> None:
+    def _warn_of_codes(self, summary: CodeSummary) -> None:
         active, width = (
-            int((codes.var(axis=0, dtype=np.float64) > ACTIVE_VARIANCE).sum()),
+            int((summary.variance > ACTIVE_VARIANCE).sum()),
             self.settings_.n_components,
         )
         if isinstance(self._assembly.bottleneck, GaussianBottleneck) and active < max(1, width / 10):
