@@ -50,8 +50,10 @@ from isthmus.estimators._settings import (
     takes_gaps,
 )
 from isthmus.estimators._stacking import Stack
+from isthmus.estimators._tensors import TensorsMixin
 from isthmus.estimators._trainer import Trainer, memory_worded
 from isthmus.estimators._warnings import warn_of_dead_codes, warn_of_interruption
+from isthmus.rows import Given, given_rows
 from isthmus.training import (
     Checkpoint,
     Constant,
@@ -69,7 +71,13 @@ PARTIAL_FIT_RATE = 0.1
 START_ROWS = 4096
 
 
-class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class BaseAutoencoder(
+    TensorsMixin,
+    PartsMixin,
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
+    TransformerMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
+):
     """Base of the autoencoders; see :class:`isthmus.Autoencoder` for the parameters."""
 
     encoder_: Encoder
@@ -190,7 +198,7 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
             self.input_shape_ = shape_of_rows(given, X.shape[1])
             seed = seed_for(self.random_state, there)
             X, held_out = self._split(X, validation_data, seed)
-            stored = self._set_up(X, given, seed)
+            stored = self._set_up(X, seed)
             validation = None if held_out is None else self._stored(held_out, "validation_data")
             identify(
                 there,
@@ -237,7 +245,7 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
             self.input_shape_ = shape_of_rows(given, X.shape[1])
             self.history_, self.n_epochs_, self.best_epoch_ = [], 0, None
             seed = seed_of(self.random_state)
-            stored = self._set_up(X, given, seed)
+            stored = self._set_up(X, seed)
             self._initialize(stored, seed)
         else:
             stored = self._stored(X, "X")
@@ -390,16 +398,18 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         """Return a value for every parameter of an autoencoder: this family's own, and what it leaves no choice in."""
         return dict(self.get_params(deep=False))
 
-    def _checked(self, X: ArrayLike, *, reset: bool = False, min_rows: int = 1, argument: str = "X") -> Rows:
+    def _checked(
+        self, X: ArrayLike | Given, *, reset: bool = False, min_rows: int = 1, argument: str = "X"
+    ) -> Rows:
         """Return ``X`` as rows of what this estimator computes with."""
-        arranged = self._arranged(X, reset=reset)
+        arranged = self._arranged(X, reset=reset, argument=argument)
         return check_rows(
             self, arranged, reset=reset, min_rows=min_rows, argument=argument, gaps=self._sees_gaps
         )
 
-    def _arranged(self, X: Any, *, reset: bool) -> Any:
-        """Return ``X`` as an array, where this family takes more than arrays."""
-        return X
+    def _arranged(self, X: Any, *, reset: bool, argument: str = "X") -> Given:
+        """Return ``X`` as an array, whatever container it came in."""
+        return given_rows(X, f"{argument} of {type(self).__name__}")
 
     def _split(self, X: Rows, validation_data: ArrayLike | None, seed: int) -> tuple[Rows, Rows | None]:
         """Return training rows and validation rows."""
@@ -410,12 +420,12 @@ class BaseAutoencoder(PartsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
             raise InvalidTypeError(f"The 'validation_data' of {type(self).__name__}.fit must be {wanted}.")
         return X, self._checked(validation_data, argument="validation_data")
 
-    def _set_up(self, X: Rows, given: ArrayLike, seed: int) -> StoredRows:
+    def _set_up(self, X: Rows, seed: int) -> StoredRows:
         """Decide the settings, build the network, and return the scaled rows."""
         owner, configuration = type(self).__name__, self._configuration()
         check_flag(self.verbose, parameter="verbose", owner=owner)
         device = choose_device(self.device, owner)
-        is_bytes = getattr(given, "dtype", None) == np.uint8
+        is_bytes = X.dtype == np.uint8
         counts = support_of(configuration["loss"], owner) == "counts"
         scale = "none" if counts and self.scale == "auto" else self.scale
         scaling = learn_scaling(

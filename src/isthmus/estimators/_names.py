@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import narwhals as nw
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
@@ -21,7 +22,9 @@ def column_names(X: Any) -> list[str] | None:
     X : object
         A data frame of pandas or polars, a table of pyarrow, or anything else.
     """
-    names = getattr(X, "column_names", getattr(X, "columns", None))
+    names = getattr(X, "column_names", None)
+    if names is None and nw.dependencies.is_into_dataframe(X):
+        names = X.columns
     if names is None:
         return None
     names = list(names)

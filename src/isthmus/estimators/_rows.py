@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
 
 from isthmus.errors import DataError
-from isthmus.estimators._refusals import culprit_named, refuse_unusable
+from isthmus.rows import Given, given_rows
 
 #: Floating numbers or unsigned bytes.
 Rows = NDArray[Any]
@@ -22,7 +22,7 @@ BLOCK_ROWS = 2048
 
 def check_rows(
     estimator: BaseEstimator,
-    X: ArrayLike,
+    X: ArrayLike | Given,
     *,
     reset: bool,
     min_rows: int = 1,
@@ -31,15 +31,15 @@ def check_rows(
 ) -> Rows:
     """Return ``X`` as C-ordered rows of float32, float64 or unsigned bytes, shape (n, features).
 
-    Images and other arrays of more than two dimensions are flattened behind the first one. Bytes stay
-    what they are, other integers of at most 16 bits become float32, and other types that are not
-    floating float64.
+    Images and other arrays of more than two dimensions are flattened behind the first one. The type of the
+    values decides, whatever container they came in: unsigned bytes stay what they are, float16, bfloat16 and
+    other integers of at most 16 bits become float32, and every other type but float32 becomes float64.
 
     Parameters
     ----------
     estimator : BaseEstimator
         Whose ``n_features_in_`` and ``feature_names_in_`` are set (``reset``) or compared.
-    X : array-like
+    X : array-like or Given
         The data.
     reset : bool
         Whether this is a first fit.
@@ -51,25 +51,44 @@ def check_rows(
         Whether NaN may stand for a missing value; a row needs at least one that is not.
     """
     owner = f"{argument} of {type(estimator).__name__}"
+    given = given_rows(X, owner)
     if not reset:
-        _refuse_other_shape(X, estimator, argument)
-    refuse_unusable(X, owner)
-    flat = flatten(X)
-    with culprit_named(X, owner):
-        rows: Rows = validate_data(
-            estimator,
-            flat,
-            reset=reset,
-            dtype=_numbers(flat),
-            order="C",
-            ensure_min_samples=min_rows,
-            ensure_all_finite=False,
-        )
+        _refuse_other_shape(given, estimator, argument)
+    rows: Rows = accept(
+        estimator,
+        given,
+        reset=reset,
+        dtype=_numbers(given),
+        order="C",
+        ensure_min_samples=min_rows,
+        ensure_all_finite=False,
+    )
     advice = (
         ", or leave them out of the training with missing='mask'" if hasattr(estimator, "missing") else ""
     )
     _refuse_non_finite(rows, owner, getattr(estimator, "feature_names_in_", None), advice, gaps=gaps)
     return rows
+
+
+def accept(estimator: BaseEstimator, given: Given, *, reset: bool, **checks: Any) -> Rows:
+    """Return rows that have been checked by scikit-learn, flat, and set or compare the names of their columns.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Whose ``n_features_in_`` and ``feature_names_in_`` are set (``reset``) or compared.
+    given : Given
+        The data.
+    reset : bool
+        Whether this is a first fit.
+    **checks : object
+        As for :func:`sklearn.utils.check_array`.
+    """
+    flat = flatten(given.values)
+    if given.frame is None:
+        return np.asarray(validate_data(estimator, flat, reset=reset, **checks))
+    validate_data(estimator, given.frame, reset=reset, skip_check_array=True)  # its names
+    return np.asarray(check_array(flat, estimator=estimator, input_name="X", **checks))
 
 
 def _refuse_other_shape(X: Any, estimator: Any, argument: str) -> None:
@@ -112,6 +131,7 @@ def _refuse_non_finite(
 
 def check_codes(codes: ArrayLike, n_components: int, owner: str) -> Rows:
     """Return codes as rows of float32 or float64, shape (n, n_components)."""
+    codes = given_rows(codes, f"codes of {owner}").values
     with np.errstate(invalid="ignore"):  # large codes of both signs, in the sum that scikit-learn looks at
         rows: Rows = check_array(codes, dtype=_floating(codes), order="C", input_name="codes")
     if rows.shape[1] != n_components:
@@ -148,5 +168,5 @@ def _numbers(X: Any) -> Any:
 
 def _floating(X: Any) -> Any:
     dtype = getattr(X, "dtype", None)
-    small = isinstance(dtype, np.dtype) and dtype.kind in "iu" and dtype.itemsize <= 2
+    small = isinstance(dtype, np.dtype) and dtype.kind in "iuf" and dtype.itemsize <= 2
     return np.float32 if small else [np.float64, np.float32]

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import gen_batches
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from isthmus._checks import check_choice, check_integer, wrong_parameter
 from isthmus._components import fitted_pca, mean_row, total_variance
@@ -21,8 +21,10 @@ from isthmus.errors import IsthmusWarning
 from isthmus.estimators._base import BaseAutoencoder
 from isthmus.estimators._building import seed_of
 from isthmus.estimators._names import refuse_moved_codes
-from isthmus.estimators._rows import check_codes, flatten, shape_of_rows
+from isthmus.estimators._rows import accept, check_codes, shape_of_rows
+from isthmus.estimators._tensors import TensorsMixin
 from isthmus.estimators.boltzmann import RestrictedBoltzmannMachine
+from isthmus.rows import Given, given_rows
 
 Array = NDArray[Any]
 
@@ -104,7 +106,7 @@ class Kind:
         return not self.needs or bool(rows.min() >= 0 and rows.max() <= 1)
 
 
-class Baseline(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class Baseline(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """A method that is not an autoencoder, behind the methods of one.
 
     Parameters
@@ -186,8 +188,9 @@ class Baseline(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         kind = KINDS[check_choice(self.kind, KINDS, parameter="kind", owner=owner)]
         width = check_integer(self.n_components, parameter="n_components", owner=owner, minimum=1)
         seed = check_integer(self.random_state, parameter="random_state", owner=owner)
-        rows = self._rows(X, reset=True)
-        self.input_shape_ = shape_of_rows(X, rows.shape[1])
+        given = self._given(X)
+        rows = self._rows(given, reset=True)
+        self.input_shape_ = shape_of_rows(given, rows.shape[1])
         if not kind.suits(rows, y):
             raise wrong_parameter(owner, "kind", f"one that does not need {kind.needs}", self.kind)
         width = min(width, len(rows)) if kind.may_be_wider else min(width, *rows.shape)
@@ -226,9 +229,11 @@ class Baseline(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
     def _n_features_out(self) -> int:
         return self.n_components_
 
-    def _rows(self, X: ArrayLike, *, reset: bool = False) -> Array:
-        rows: Array = validate_data(self, flatten(X), reset=reset, dtype=[np.float64, np.float32])
-        return rows
+    def _rows(self, X: ArrayLike | Given, *, reset: bool = False) -> Array:
+        return accept(self, self._given(X), reset=reset, dtype=[np.float64, np.float32])
+
+    def _given(self, X: ArrayLike | Given) -> Given:
+        return given_rows(X, f"X of {type(self).__name__}")
 
     def _encode(self, rows: Array) -> Array:
         """Return the codes of some rows in double precision."""
@@ -343,7 +348,7 @@ def untrained_twin(model: BaseAutoencoder, X: ArrayLike) -> BaseAutoencoder:
     rows = twin._checked(given, reset=True, min_rows=2)
     twin.input_shape_ = shape_of_rows(given, rows.shape[1])
     seed = seed_of(twin.random_state)
-    twin._initialize(twin._set_up(rows, given, seed), seed)
+    twin._initialize(twin._set_up(rows, seed), seed)
     twin.history_, twin.n_epochs_, twin.best_epoch_, twin.stop_reason_ = [], 0, None, None
     return twin
 

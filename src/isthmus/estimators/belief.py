@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from isthmus._checks import check_choice, check_integer
@@ -168,9 +168,9 @@ class DeepBeliefNetwork(BaseAutoencoder):
         }
         return {**DEFAULTS, **self.get_params(deep=False), **fixed}
 
-    def _set_up(self, X: Rows, given: ArrayLike, seed: int) -> StoredRows:
+    def _set_up(self, X: Rows, seed: int) -> StoredRows:
         check_choice(self.visible, LOSS_OF_VISIBLE, parameter="visible", owner=type(self).__name__)
-        return super()._set_up(X, given, seed)
+        return super()._set_up(X, seed)
 
     def _make_trainer(self, share: float, *, fresh: bool) -> Stack:
         settings = self.settings_

@@ -395,11 +395,11 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
         }
         return {**DEFAULTS, **own, **fixed}
 
-    def _set_up(self, X: Rows, given: ArrayLike, seed: int) -> Any:
+    def _set_up(self, X: Rows, seed: int) -> Any:
         owner = type(self).__name__
         check_choice(self.visible, LOSS_OF_VISIBLE, parameter="visible", owner=owner)
         check_choice(self.hidden, UNITS, parameter="hidden", owner=owner)
-        return super()._set_up(X, given, seed)
+        return super()._set_up(X, seed)
 
     def _machine(self, precision: torch.dtype = torch.float32) -> BoltzmannMachine:
         """Return the machine in some precision; it shares the weights in their own."""

@@ -29,11 +29,13 @@ from isthmus.estimators._names import refuse_other_columns
 from isthmus.estimators._parameters import PartsMixin
 from isthmus.estimators._rows import Rows
 from isthmus.estimators._settings import check_callbacks
+from isthmus.estimators._tensors import TensorsMixin
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.rows import Given, as_array, given_rows, is_tensor
 from isthmus.training import Callback, EarlyStopping, History, ProgressBar
 
 
-class PretrainedClassifier(PartsMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class PretrainedClassifier(TensorsMixin, PartsMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A classifier on the codes of an autoencoder, which is trained first, without labels.
 
     With few labels and many rows the autoencoder learns from all rows what the labels alone would not
@@ -322,7 +324,7 @@ class PretrainedClassifier(PartsMixin, ClassifierMixin, BaseEstimator):  # type:
                 inner.fit(X)
             else:
                 refuse_other_columns(X, unlabelled, "unlabelled", owner)
-                inner.fit(_joined(X, unlabelled))
+                inner.fit(_joined(X, unlabelled, owner))
         self.autoencoder_ = inner
         self.n_features_in_ = inner.n_features_in_
         self.__dict__.pop("feature_names_in_", None)
@@ -418,19 +420,14 @@ def _labels(y: Any, owner: str) -> NDArray[Any]:
     """Return labels as one column."""
     if y is None:
         raise DataError(f"{owner} requires y to be passed, but the target y is None.")
-    labels = column_or_1d(y, warn=True)
+    labels = column_or_1d(as_array(y, f"y of {owner}") if is_tensor(y) else y, warn=True)
     if labels.dtype.kind == "f":
         assert_all_finite(labels, input_name="y")
     check_classification_targets(labels)
     return np.asarray(labels)
 
 
-def _joined(X: Any, unlabelled: Any) -> Any:
+def _joined(X: Any, unlabelled: Any, owner: str) -> Given:
     """Return both tables as one, with the column names of the first."""
-    if hasattr(X, "iloc"):
-        import pandas as pd
-
-        return pd.concat([X, pd.DataFrame(unlabelled, columns=X.columns)])
-    if hasattr(X, "vstack") and isinstance(unlabelled, type(X)):  # polars
-        return X.vstack(unlabelled)
-    return np.concatenate([np.asarray(X), np.asarray(unlabelled)])
+    one, other = given_rows(X, f"X of {owner}"), given_rows(unlabelled, f"unlabelled of {owner}")
+    return Given(np.concatenate([one.values, other.values]), one.frame)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from isthmus._checks import check_flag, check_number, wrong_parameter
 from isthmus.bottlenecks import EntropyBottleneck
@@ -31,10 +31,12 @@ from isthmus.errors import CompressedDataError, DataError, InvalidTypeError
 from isthmus.estimators._base import BaseAutoencoder
 from isthmus.estimators._coding import Coding, codes_of, doubles, has_tokens
 from isthmus.estimators._fingerprint import fingerprint
-from isthmus.estimators._names import FEATURE_NAMES, column_names, refuse_moved_codes, without_names
+from isthmus.estimators._names import FEATURE_NAMES, refuse_moved_codes, without_names
 from isthmus.estimators._quantizing import auto_step, largest_where, quantized, sensitivities
-from isthmus.estimators._rows import flatten
+from isthmus.estimators._rows import accept, flatten
 from isthmus.estimators._saving import weights_of
+from isthmus.estimators._tensors import TensorsMixin
+from isthmus.rows import given_rows
 
 Array = NDArray[Any]
 
@@ -45,7 +47,7 @@ TRIED = 2.0 ** np.arange(-1, 6)
 TRIED_ROWS = 256
 
 
-class Compressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class Compressor(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Rows to real bytes and back, by a model's codes.
 
     Codes are rounded, and what is rounded goes through a range coder with integer tables, which both sides
@@ -323,7 +325,9 @@ class Compressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         """
         check_is_fitted(self)
         refuse_moved_codes(X, self)
-        return np.asarray(self.model_.inverse_transform(np.asarray(X)))
+        return np.asarray(
+            self.model_.inverse_transform(given_rows(X, f"codes of {type(self).__name__}").values)
+        )
 
     @property
     def _n_features_out(self) -> int:
@@ -354,12 +358,11 @@ class Compressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
 
     def _rows(self, X: ArrayLike, *, reset: bool = False) -> Array:
         """Return rows of real numbers in the machine's own byte order, in the shape they came in."""
-        as_it_is = hasattr(X, "toarray") or not hasattr(X, "shape") or column_names(X) is not None
-        array = X if as_it_is else np.asarray(X)
-        flat_rows = validate_data(self, flatten(array), reset=reset, dtype="numeric")
+        given = given_rows(X, f"X of {type(self).__name__}")
+        flat_rows = accept(self, given, reset=reset, dtype="numeric")
         if flat_rows.dtype.itemsize > 8:
             raise DataError(f"Rows of {flat_rows.dtype} cannot be compressed; numbers of up to 64 bits can.")
-        rows = flat_rows.reshape(len(flat_rows), *getattr(array, "shape", flat_rows.shape)[1:])
+        rows = flat_rows.reshape(given.shape)
         return np.asarray(rows.astype(rows.dtype.newbyteorder("="), copy=False))
 
     def _check_parameters(self) -> None:
@@ -406,7 +409,10 @@ class Compressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         return np.asarray(bottleneck.step.double().cpu().numpy())
 
     def _fitted(self, X: ArrayLike) -> Any:
-        return self.model if _is_fitted(self.model) else clone(self.model).fit(X)
+        if _is_fitted(self.model):
+            return self.model
+        given = given_rows(X, f"X of {type(self).__name__}")
+        return clone(self.model).fit(given.values if given.frame is None else given.frame)
 
     def _set_step(self, step: float) -> None:
         """Take a step in the unit of the data, and for each code what it comes to."""

@@ -8,12 +8,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted
 
 from isthmus._checks import check_choice, check_integer, check_number, wrong_parameter
 from isthmus._components import fitted_pca, mean_row
 from isthmus.errors import DataError, MissingDependencyError
 from isthmus.estimators._building import seed_of
+from isthmus.estimators._rows import accept
+from isthmus.estimators._tensors import TensorsMixin
+from isthmus.rows import given_rows
 
 METHODS = ("tsne", "umap", "pca")
 NEIGHBOURS_PER_PERPLEXITY = 3  # how many neighbours of each point t-SNE looks at, by the unit of perplexity
@@ -22,7 +25,7 @@ PLACING_PERPLEXITY = 5.0
 LEAST_TSNE_ROWS = 4
 
 
-class Map(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class Map(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """A picture of rows, or of their codes, in two dimensions; new rows find their place in it.
 
     Parameters
@@ -184,11 +187,9 @@ class Map(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
 
     def _codes(self, X: ArrayLike, *, reset: bool) -> NDArray[Any]:
         if self.model is None:
-            return np.asarray(
-                validate_data(
-                    self, X, reset=reset, dtype=[np.float64, np.float32], ensure_min_samples=2 if reset else 1
-                )
-            )
+            given = given_rows(X, f"X of {type(self).__name__}")
+            least, floats = 2 if reset else 1, [np.float64, np.float32]
+            return accept(self, given, reset=reset, dtype=floats, ensure_min_samples=least)
         codes = np.asarray(self.model.transform(X))
         return np.asarray(
             check_array(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from isthmus.errors import DataError
 from isthmus.estimators._base import BaseAutoencoder
 from isthmus.estimators._defaults import with_defaults
+from isthmus.rows import Given, given_rows, refuse_inexact, row_values
 
 
 class SequenceAutoencoder(BaseAutoencoder):
@@ -79,16 +80,19 @@ class SequenceAutoencoder(BaseAutoencoder):
             return copies
         return [copy[: len(sequence)] for copy, sequence in zip(copies, sequences, strict=True)]
 
-    def _arranged(self, X: Any, *, reset: bool) -> Any:
+    def _arranged(self, X: Any, *, reset: bool, argument: str = "X") -> Given:
         owner = type(self).__name__
         fitted = None if reset else self.input_shape_
-        shape: tuple[int, ...] = getattr(X, "shape", ())
         sequences = _listed(X)
         if sequences is not None:
+            for number, sequence in enumerate(sequences):
+                refuse_inexact(sequence[None], f"{argument} of {owner}", first_row=number)
             flat = fitted is not None and len(fitted) == 2
             if flat and all(sequence.shape == (math.prod(fitted or ()),) for sequence in sequences):
-                return np.stack(sequences)
-            return _padded(sequences, fitted, owner)
+                return given_rows(np.stack(sequences), f"{argument} of {owner}")
+            return given_rows(_padded(sequences, fitted, owner), f"{argument} of {owner}")
+        given = given_rows(X, f"{argument} of {owner}")
+        shape = given.shape
         if fitted is not None and len(shape) == 2 and shape[1] != math.prod(fitted):
             one = len(fitted) == 2 and shape[1] == fitted[1]
             raise DataError(
@@ -100,8 +104,8 @@ class SequenceAutoencoder(BaseAutoencoder):
                 )
             )
         if fitted is not None and len(shape) == len(fitted) + 1 == 3 and shape[1] < fitted[0]:
-            return _padded([np.asarray(sequence) for sequence in X], fitted, owner)
-        return X
+            return Given(_padded(list(given.values), fitted, owner))
+        return given
 
 
 def _listed(X: Any) -> list[NDArray[Any]] | None:
@@ -111,11 +115,12 @@ def _listed(X: Any) -> list[NDArray[Any]] | None:
     if not isinstance(X, (list, tuple)) or not X:
         return None
     try:
-        sequences = [np.asarray(sequence) for sequence in X]
+        found = [row_values(sequence, "X") for sequence in X]
     except (ValueError, TypeError):  # steps of different lengths
         return None
+    sequences = [sequence for sequence in found if sequence is not None]
     numeric = all(sequence.ndim in {1, 2} and sequence.dtype.kind in "biuf" for sequence in sequences)
-    return sequences if numeric else None
+    return sequences if numeric and len(sequences) == len(X) else None
 
 
 def _padded(sequences: list[NDArray[Any]], shape: tuple[int, ...] | None, owner: str) -> NDArray[Any]:
@@ -145,6 +150,8 @@ def _padded(sequences: list[NDArray[Any]], shape: tuple[int, ...] | None, owner:
             )
         ending = shape[1:]
     longest = max(map(len, sequences)) if shape is None else shape[0]
+    if all(sequence.shape == (longest, *ending) for sequence in sequences):
+        return np.stack(sequences)  # in the type of the values
     dtype = np.result_type(np.float32, *{sequence.dtype for sequence in sequences})
     padded = np.full((len(sequences), longest, *ending), np.nan, dtype=dtype)
     for number, sequence in enumerate(sequences):
