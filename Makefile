@@ -7,12 +7,15 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 OUTPUT ?= demo
+# What imports, offers or works around an optional package; the other tests do not know which are there.
+PLAIN := $(addprefix tests/test_,plain_installation.py package.py cli.py comparison.py data_readers.py \
+	data_writers.py map.py names.py compressor.py codec.py baselines.py parallel_logs.py persistence.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench claims clean
+.PHONY: help install demo test test-plain check bench claims clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 install: $(INSTALLED) ## create .venv and install Isthmus with everything its development needs
 
@@ -28,6 +31,16 @@ demo: $(INSTALLED) ## train the notebook's autoencoders on MNIST and write demo/
 test: $(INSTALLED) ## run the fast tests, the doctests and the README
 	$(BIN)/python -m pytest -n 2
 
+test-plain: .venv-plain/.installed ## run the tests of all that meets an optional package, without any of them
+	.venv-plain/bin/python -m pytest -p no:cacheprovider $(PLAIN)
+
+.venv-plain/.installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with the venv module is needed; set PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv .venv-plain
+	.venv-plain/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable . pytest hypothesis
+	@touch $@
+
 check: $(INSTALLED) ## lint, check formatting, types and import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -42,4 +55,4 @@ claims: $(INSTALLED) ## measure what is said about autoencoders and write docs/c
 	$(BIN)/python benchmarks/claims.py
 
 clean: ## remove what the other targets made
-	rm -rf .venv $(OUTPUT) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-plain $(OUTPUT) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -298,6 +297,7 @@ def test_grid_search_reaches_into_the_encoder(labelled):
 
 def test_pickle_and_column_names(labelled):
     X, y, X_test, _ = labelled
+    pd = pytest.importorskip("pandas")
     frame = pd.DataFrame(X, columns=[f"pixel {i}" for i in range(64)])
     model = PretrainedClassifier(Autoencoder(8, epochs=2, random_state=0), epochs=2, random_state=0)
     model.fit(frame, y, unlabelled=X_test)

@@ -107,9 +107,9 @@ def test_codes_and_copies_are_the_library_s(model, capsys, digits):
     assert main(["transform", "model", "test.npy", "-o", "codes.npy"]) == 0
     np.testing.assert_array_equal(np.load("codes.npy"), fitted.transform(test))
     assert main(["inverse-transform", "model", "codes.npy", "-o", "copies.npz"]) == 0
-    assert main(["reconstruct", "model", "test.npy", "-o", "direct.parquet"]) == 0
+    assert main(["reconstruct", "model", "test.npy", "-o", "direct.npz"]) == 0
     np.testing.assert_array_equal(read_data("copies.npz").rows, fitted.reconstruct(test))
-    np.testing.assert_array_equal(read_data("direct.parquet").rows, fitted.reconstruct(test))
+    np.testing.assert_array_equal(read_data("direct.npz").rows, fitted.reconstruct(test))
 
 
 def test_columns_are_matched_by_name(files, capsys):
@@ -331,6 +331,15 @@ def test_a_mistake_is_one_line_and_loses_nothing(mistake, model, files, capsys, 
     assert words in told.err
     assert "Traceback" not in told.err
     assert {path: path.read_bytes() for path in files.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("command", ["compress", "decompress"])
+def test_the_coder_is_asked_for_before_the_work(command, model, files, capsys, monkeypatch):
+    monkeypatch.setattr(compressing, "load_model", lambda *_: pytest.fail("it began"))
+    monkeypatch.setitem(sys.modules, "constriction", None)
+    assert main([command, "model", "test.npy", "-o", "out.npy"]) == 2
+    assert "pip install isthmus[codec]" in capsys.readouterr().err
+    assert not (files / "out.npy").exists()
 
 
 @pytest.mark.parametrize("command", ["transform", "reconstruct", "inverse-transform", "decompress"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
@@ -99,6 +98,7 @@ def test_nested_parameters_are_listed_and_set():
 
 @family
 def test_codes_as_a_data_frame(estimator, rows):
+    pd = pytest.importorskip("pandas")
     frame = pd.DataFrame(rows, columns=list("abcdefgh"), index=np.arange(100, 160))
     model = estimator(2, epochs=2, random_state=0, **linear(estimator)).set_output(transform="pandas")
     codes = model.fit_transform(frame)
@@ -185,7 +185,9 @@ LAYOUTS = {
     "backwards": lambda rows, folder: rows[::-1].copy()[::-1],
     "read-only": as_read_only,
     "memory map": as_memory_map,
-    "data frame": lambda rows, folder: pd.DataFrame(rows, columns=[f"x{i}" for i in range(rows.shape[1])]),
+    "data frame": lambda rows, folder: pytest.importorskip("pandas").DataFrame(
+        rows, columns=[f"x{i}" for i in range(rows.shape[1])]
+    ),
     "lists": lambda rows, folder: rows.tolist(),
 }
 

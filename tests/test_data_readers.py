@@ -3,10 +3,10 @@
 import io
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -84,7 +84,8 @@ def test_unknown_endings(tmp_path, name, message):
 
 # --- files of every ending -----------------------------------------------------------------------
 
-ENDINGS = [".npy", ".npz", ".csv", ".parquet"]
+PARQUET = pytest.param(".parquet", marks=pytest.mark.skipif(not find_spec("pyarrow"), reason="needs pyarrow"))
+ENDINGS = [".npy", ".npz", ".csv", PARQUET]
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -127,6 +128,11 @@ def test_a_folder_without_ending(tmp_path):
         read_data(tmp_path)
 
 
+def frame_of(*arguments, **named):
+    pytest.importorskip("pyarrow")
+    return pytest.importorskip("pandas").DataFrame(*arguments, **named)
+
+
 def packed(ending):
     stream = io.BytesIO()
     if ending == ".npy":
@@ -134,7 +140,7 @@ def packed(ending):
     elif ending == ".npz":
         np.savez_compressed(stream, X=TABLE, y=np.arange(4))
     else:
-        pd.DataFrame(TABLE, columns=["a", "b", "c"]).to_parquet(stream)
+        frame_of(TABLE, columns=["a", "b", "c"]).to_parquet(stream)
     return stream.getvalue()
 
 
@@ -451,13 +457,13 @@ def read_frame(folder, frame):
 
 @pytest.mark.parametrize("dtype", [*TYPES[:-3], "float32", "float64"])
 def test_parquet_keeps_the_type(tmp_path, dtype):
-    data = read_frame(tmp_path, pd.DataFrame(TABLE.astype(dtype), columns=["a", "b", "ç"]))
+    data = read_frame(tmp_path, frame_of(TABLE.astype(dtype), columns=["a", "b", "ç"]))
     assert (data.rows.dtype, data.columns) == (dtype, ("a", "b", "ç"))
     np.testing.assert_array_equal(data.rows, TABLE)
 
 
 def test_parquet_columns_of_several_types(tmp_path):
-    frame = pd.DataFrame(
+    frame = frame_of(
         {"flag": [True, False], "small": np.array([1, 2], np.int16), "x": np.float32([0.5, 1.5])}
     )
     rows = read_frame(tmp_path, frame).rows
@@ -466,7 +472,7 @@ def test_parquet_columns_of_several_types(tmp_path):
 
 
 def test_parquet_row_labels_of_pandas_are_left_out(tmp_path):
-    frame = pd.DataFrame({"a": [1.0, 2.0]}, index=pd.Index([7, 9], name="id"))
+    frame = frame_of({"a": [1.0, 2.0], "id": [7, 9]}).set_index("id")
     assert read_frame(tmp_path, frame).columns == ("a",)
 
 
@@ -474,7 +480,7 @@ def test_parquet_row_labels_of_pandas_are_left_out(tmp_path):
     ("frame", "message"),
     [
         (
-            {"a": [1], "b": ["x"], "c": [pd.Timestamp(0)]},
+            {"a": [1], "b": ["x"], "c": [np.datetime64(0, "s")]},
             r"columns that are not numbers: 'b' \(.*string\), 'c' \(time",
         ),
         ({"a": [1.0, 2.0, None], "b": [1, 2, 3]}, "row 3, column 'a': a value is missing"),
@@ -484,7 +490,7 @@ def test_parquet_row_labels_of_pandas_are_left_out(tmp_path):
 )
 def test_parquet_that_is_not_a_table_of_numbers(tmp_path, frame, message):
     with pytest.raises(DataError, match=message):
-        read_frame(tmp_path, pd.DataFrame(frame))
+        read_frame(tmp_path, frame_of(frame))
 
 
 def test_parquet_without_pyarrow_says_how_to_get_it(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Writing: the same numbers come back, and a file is the old one or the whole new one."""
 
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from hypothesis.extra import numpy as hnp
 from isthmus.data import read_data, write_data, writers
 from isthmus.errors import DataError, InvalidParameterError, MissingDependencyError, OutputExistsError
 
-ENDINGS = [".npy", ".npz", ".csv", ".parquet"]
+PARQUET = pytest.param(".parquet", marks=pytest.mark.skipif(not find_spec("pyarrow"), reason="needs pyarrow"))
+ENDINGS = [".npy", ".npz", ".csv", PARQUET]
 TABLE = np.array([[0.1, -2.0], [3.5, 4.0]])
 
 every_ending = pytest.mark.parametrize("ending", ENDINGS)
@@ -46,7 +48,7 @@ def test_every_number_comes_back(tmp_path, ending, table):
     np.testing.assert_array_equal(np.signbit(rows), np.signbit(table))
 
 
-@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+@pytest.mark.parametrize("ending", [".csv", PARQUET])
 def test_names_come_back(tmp_path, ending):
     names = ("a, b", 'say "c"')
     write_data(TABLE, tmp_path / f"x{ending}", columns=names)
@@ -76,6 +78,7 @@ def test_numpys_files_take_any_shape(tmp_path, ending):
 
 
 def test_parquet_without_names_counts_its_columns(tmp_path):
+    pytest.importorskip("pyarrow")
     write_data(TABLE, tmp_path / "x.parquet")
     assert read_data(tmp_path / "x.parquet").columns == ("column_0", "column_1")
 

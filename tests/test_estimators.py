@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 import scipy.sparse
 import torch
@@ -73,6 +72,7 @@ def test_every_method_finds_it(method, fitted, rows):
 
 
 def test_the_column_is_named(rows):
+    pd = pytest.importorskip("pandas")
     frame = pd.DataFrame(
         with_value(rows, np.nan, (7, 3)), columns=["age", "height", "weight", "pulse", "shoe"]
     )

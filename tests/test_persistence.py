@@ -7,7 +7,6 @@ import os
 import stat
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -91,6 +90,7 @@ def test_images_bytes_and_names_come_back(digits, tmp_path):
     model.save(tmp_path / "images")
     np.testing.assert_array_equal(load(tmp_path / "images").reconstruct(pixels), model.reconstruct(pixels))
 
+    pd = pytest.importorskip("pandas")
     frame = pd.DataFrame(digits[0][:200, :9], columns=list("abcdefghi"))
     model = Autoencoder(4, epochs=2, random_state=0).fit(frame)
     model.save(tmp_path / "named")

@@ -45,6 +45,13 @@ from isthmus.training import (
 from isthmus.training.state import History
 
 
+@pytest.fixture(autouse=True)
+def _tensorboard(request):
+    """Skip what uses TensorBoard where it is not installed."""
+    if "TensorBoard" in request.function.__code__.co_names:
+        pytest.importorskip("tensorboard")
+
+
 class Fail(Callback):
     """Raise after an epoch, or in the middle of the one after it."""
 

@@ -55,12 +55,14 @@ def compress(
     json
         Print one JSON object.
     """
+    from isthmus.codec import require_coder
     from isthmus.data import check_target, replacing
     from isthmus.estimators import Compressor
     from isthmus.estimators.compressor import block_rows
 
     target = Path(output)
     check_target(target, overwrite=force)
+    require_coder()
     fitted = load_model(model, device)
     source = read_rows(data)
     rows = rows_for(fitted, source)
@@ -102,11 +104,12 @@ def decompress(
     json
         Print one JSON object.
     """
-    from isthmus.codec import count_rows
+    from isthmus.codec import count_rows, require_coder
     from isthmus.data import write_blocks
     from isthmus.estimators import Compressor
 
     check_output(output, force=force)
+    require_coder()
     fitted = load_model(model, device)
     compressor = Compressor(fitted)
     try:

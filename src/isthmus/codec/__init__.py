@@ -10,7 +10,7 @@
 :class:`isthmus.Compressor` joins them to a model.
 """
 
-from isthmus.codec.channel import Channel, Reader, Writer
+from isthmus.codec.channel import Channel, Reader, Writer, require_coder
 from isthmus.codec.columns import LARGEST, send_columns
 from isthmus.codec.container import (
     MOST_ROWS,
@@ -45,6 +45,7 @@ __all__ = [
     "levels_within",
     "read_blocks",
     "read_header",
+    "require_coder",
     "send_columns",
     "send_levels",
     "steps_of",

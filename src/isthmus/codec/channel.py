@@ -37,7 +37,7 @@ class Writer:
     """A channel that takes values."""
 
     def __init__(self) -> None:
-        self._coder = _constriction().stream.queue.RangeEncoder()
+        self._coder = require_coder().stream.queue.RangeEncoder()
 
     def symbols(self, values: Integers | None, model: Any, count: int) -> Integers:
         """Write symbols."""
@@ -73,7 +73,7 @@ class Reader:
         if len(content) % 4:
             raise CompressedDataError("a block is not a whole number of words.")
         words = np.frombuffer(content, dtype="<u4").astype(np.uint32)
-        self._coder = _constriction().stream.queue.RangeDecoder(words)
+        self._coder = require_coder().stream.queue.RangeDecoder(words)
 
     def symbols(self, values: Integers | None, model: Any, count: int) -> Integers:
         """Read symbols."""
@@ -96,14 +96,21 @@ def categorical(frequencies: NDArray[np.int64]) -> Any:
     The shares are exact in double precision, and so are their sums: every machine gets the same model.
     """
     shares = frequencies / float(frequencies.sum())
-    return _constriction().stream.model.Categorical(shares, perfect=False)
+    return require_coder().stream.model.Categorical(shares, perfect=False)
 
 
 def _uniform(width: int) -> Any:
-    return _constriction().stream.model.Uniform(1 << width)
+    return require_coder().stream.model.Uniform(1 << width)
 
 
-def _constriction() -> Any:
+def require_coder() -> Any:
+    """Return the package of the range coder; asked for before work whose result is to be compressed.
+
+    Raises
+    ------
+    MissingDependencyError
+        If constriction is not installed.
+    """
     try:
         import constriction
     except ImportError as error:

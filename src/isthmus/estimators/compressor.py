@@ -23,6 +23,7 @@ from isthmus.codec import (
     header_bytes,
     read_blocks,
     read_header,
+    require_coder,
     steps_of,
     write_block,
     write_end,
@@ -161,6 +162,8 @@ class Compressor(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
         ------
         ValueError
             When parameters contradict each other or the data, or cannot be met.
+        MissingDependencyError
+            When constriction is not installed (``pip install isthmus[codec]``).
         """
         self._check_parameters()
         rows = self._first_rows(X)
@@ -335,6 +338,7 @@ class Compressor(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
     def _write(self, blocks: Iterable[Array], file: BinaryIO) -> int:
         """Write rows that have been checked, and return their number."""
+        require_coder()
         coding: Coding | None = None
         total = 0
         for rows in blocks:
@@ -371,6 +375,7 @@ class Compressor(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
             wanted = "a model with transform and inverse_transform"
             raise InvalidTypeError(str(wrong_parameter(owner, "model", wanted, self.model)))
         check_flag(self.lossless, parameter="lossless", owner=owner)
+        require_coder()
         if isinstance(self.step, str):
             if self.step != "auto":
                 raise wrong_parameter(owner, "step", "a positive number or 'auto'", self.step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from importlib import import_module
 from typing import Any, Self
 
 import numpy as np
@@ -18,6 +19,8 @@ from isthmus.estimators._rows import accept
 from isthmus.estimators._tensors import TensorsMixin
 from isthmus.rows import given_rows
 
+#: The modules and the packages behind methods that are optional; the extra is called like the method.
+PACKAGES = {"tsne": ("openTSNE", "openTSNE"), "umap": ("umap", "umap-learn")}
 METHODS = ("tsne", "umap", "pca")
 NEIGHBOURS_PER_PERPLEXITY = 3  # how many neighbours of each point t-SNE looks at, by the unit of perplexity
 USUAL_PERPLEXITY = 30.0
@@ -123,6 +126,8 @@ class Map(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         check_choice(self.method, METHODS, parameter="method", owner=owner)
         check_integer(self.n_components, parameter="n_components", owner=owner, minimum=1)
         check_integer(self.n_jobs, parameter="n_jobs", owner=owner, minimum=-1)
+        if self.model is not None and self.method in PACKAGES:
+            _package(self.method)  # asked for before the model encodes anything
         codes = self._codes(X, reset=True)
         fit = {"tsne": self._fit_tsne, "umap": self._fit_umap, "pca": self._fit_pca}[self.method]
         self.perplexity_ = None
@@ -217,10 +222,7 @@ class Map(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                 wanted = f"at most {most:.4g}, a third of the other rows, for {n_rows} rows, or 'auto'"
                 raise wrong_parameter(owner, "perplexity", wanted, given)
             self.perplexity_ = given
-        try:
-            import openTSNE
-        except ImportError as error:
-            raise _missing("tsne", "openTSNE") from error
+        openTSNE = _package("tsne")
         if equal:
             return self._point(codes)
         # A random state, not a seed: openTSNE draws from it more than once.
@@ -247,10 +249,7 @@ class Map(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         if neighbours >= len(codes):
             wanted = f"below {len(codes)}, the number of rows"
             raise wrong_parameter(type(self).__name__, "n_neighbors", wanted, neighbours)
-        try:
-            import umap
-        except ImportError as error:
-            raise _missing("umap", "umap-learn") from error
+        umap = _package("umap")
         if equal:
             return self._point(codes)
         with _quiet():
@@ -289,7 +288,12 @@ def _quiet() -> Any:
     return warnings.catch_warnings(action="ignore")
 
 
-def _missing(extra: str, package: str) -> MissingDependencyError:
-    return MissingDependencyError(
-        f"This map needs the package {package}. Install it with: pip install isthmus[{extra}]"
-    )
+def _package(method: str) -> Any:
+    """Return the package that draws maps of a method, which may not be installed."""
+    module, name = PACKAGES[method]
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"This map needs the package {name}. Install it with: pip install isthmus[{method}]"
+        ) from error

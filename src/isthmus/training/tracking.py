@@ -146,6 +146,11 @@ class TensorBoard(Callback):
     every : int, default=1
         Epochs from one picture, and one set of codes, to the next; the last epoch has both anyway.
 
+    Raises
+    ------
+    MissingDependencyError
+        When tensorboard is not installed.
+
     Examples
     --------
     >>> import tempfile
@@ -178,6 +183,7 @@ class TensorBoard(Callback):
         self.embeddings = embeddings
         self.labels = labels
         self.every = check_integer(every, parameter="every", owner="TensorBoard", minimum=1)
+        _summary_writer()  # asked for here, before a fit prepares or pretrains anything
         self._claims = Claims(self.folder)
         self._boards: dict[int, _Board] = {}
 
