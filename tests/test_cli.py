@@ -258,6 +258,15 @@ def test_sparse_model_by_name(files, capsys):
     assert told["parameters"]["penalty"]["part"] == "l1"
 
 
+def test_k_is_an_option_of_k_sparse_models(files, capsys):
+    told = run_json(capsys, "fit", "train.npy", "-o", "k", "--model", "k-sparse", "--k", "3", *FIT)
+    assert told["parameters"]["bottleneck"]["k"] == 3
+    main(["transform", "k", "test.npy", "-o", "codes.npy"])
+    assert ((np.load("codes.npy") != 0).sum(axis=1) <= 3).all()
+    assert main(["fit", "train.npy", "-o", "other", "--k", "3"]) == 2
+    assert "--k is no option of --model autoencoder" in capsys.readouterr().err
+
+
 def test_a_machine_has_options_of_its_own(files, capsys):
     machine = ["--model", "restricted-boltzmann-machine", "--n-components", "8", "--epochs", "2"]
     told = run_json(capsys, "fit", "train.npy", "-o", "machine", *machine, "--sampler", "pcd:n_chains=20")

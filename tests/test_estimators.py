@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
+import json
+
 import numpy as np
 import pytest
 import scipy.sparse
 import torch
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 
 from helpers import ESTIMATORS, assert_same_weights, by_name, linear
-from isthmus import Autoencoder, SparseAutoencoder
+from isthmus import Autoencoder, KSparseAutoencoder, SparseAutoencoder, estimators, load
+from isthmus.bottlenecks import TopK
 from isthmus.errors import DataError, InvalidParameterError, InvalidTypeError, IsthmusError
+from isthmus.estimators import BaseAutoencoder
 from isthmus.estimators._inference import summary_of_codes
 from isthmus.estimators._settings import auto_batch_size, auto_epochs
+from isthmus.objectives import L1
 from isthmus.training import StoredRows
 
 # The models are small and trained for moments; that some units die is not what is tested here.
@@ -390,3 +398,67 @@ def test_the_variance_of_codes_far_from_zero():
         model.encoder_.body[0].bias += 3000
     variance = summary_of_codes(model._assembly, StoredRows(torch.from_numpy(X))).variance
     np.testing.assert_allclose(variance, model.transform(X).var(axis=0, dtype=np.float64), rtol=1e-6)
+
+
+PUBLIC = [
+    getattr(estimators, name) for name in estimators.__all__ if inspect.isclass(getattr(estimators, name))
+]
+PUBLIC = [kind for kind in PUBLIC if kind not in (BaseAutoencoder, estimators.Model, estimators.RateRange)]
+
+
+@pytest.mark.parametrize("kind", [*PUBLIC, TopK, L1], ids=lambda kind: kind.__name__)
+def test_unknown_arguments_are_refused_in_the_name_of_the_class(kind):
+    with pytest.raises(TypeError, match=rf"^{kind.__name__} got an unexpected keyword argument 'foo'"):
+        kind(foo=1)
+    known = list(inspect.signature(kind).parameters)[-1]
+    with pytest.raises(InvalidTypeError, match=f"Did you mean '{known}'"):
+        kind(**{known + "s": 1})
+    with pytest.raises(TypeError, match=rf"^{kind.__name__} takes at most \d positional arguments"):
+        kind(*range(9))
+
+
+def test_k_is_a_parameter_of_k_sparse_autoencoders(rows, tmp_path):
+    model = KSparseAutoencoder(20, k=3, epochs=2, random_state=0).fit(rows)
+    assert ((model.transform(rows) != 0).sum(axis=1) == 3).all()
+    assert model.get_params()["k"] == 3
+    assert model.settings_.bottleneck == TopK(k=3)
+    same = KSparseAutoencoder(20, bottleneck="topk:k=3", epochs=2, random_state=0).fit(rows)
+    assert same.k == "auto"
+    assert np.array_equal(same.transform(rows), model.transform(rows))
+    assert clone(model).k == 3
+    assert list(inspect.signature(KSparseAutoencoder).parameters)[:2] == ["n_components", "k"]
+    assert KSparseAutoencoder().fit(rows).settings_.bottleneck == TopK()
+    model.save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert again.k == 3
+    assert np.array_equal(again.transform(rows), model.transform(rows))
+    # Models that were saved before there was a k.
+    path = tmp_path / "model" / "config.json"
+    config = json.loads(path.read_text())
+    del config["parameters"]["k"]
+    path.write_text(json.dumps(config))
+    old = load(tmp_path / "model")
+    assert old.k == "auto"
+    assert np.array_equal(old.transform(rows), model.transform(rows))
+
+
+def test_k_with_other_settings_and_in_a_search(rows):
+    model = KSparseAutoencoder(8, k=np.int64(2), bottleneck=TopK(alpha=2.0), epochs=1, random_state=0)
+    assert ((model.fit_transform(rows) != 0).sum(axis=1) == 4).all()
+    search = GridSearchCV(KSparseAutoencoder(8, epochs=20, random_state=0), {"k": [1, 5]}, cv=2).fit(rows)
+    assert search.best_params_ == {"k": 5}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"k": 0}, "'k' parameter of KSparseAutoencoder"),
+        ({"k": 1.5}, "'k' parameter of KSparseAutoencoder"),
+        ({"k": 9}, "'k' parameter of KSparseAutoencoder must be at most n_components, 8"),
+        ({"k": 2, "bottleneck": "topk:k=3"}, "'k' parameter of KSparseAutoencoder must be the 3 of"),
+        ({"k": 2, "bottleneck": "vq"}, "'bottleneck' parameter of KSparseAutoencoder must be 'topk'"),
+    ],
+)
+def test_a_k_that_cannot_be_is_refused(rows, options, message):
+    with pytest.raises(ValueError, match=message):
+        KSparseAutoencoder(8, **options).fit(rows)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -41,6 +42,39 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     # The time that it takes grows with the square of the length, and so long a name is like no known one.
     close = difflib.get_close_matches(name[:100].lower(), list(known), n=1, cutoff=0.5)
     return f"Did you mean {close[0]!r}?" if close else ""
+
+
+class NamedArguments:
+    """Mixin of classes whose constructor refuses unknown arguments in the name of the class."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        check_arguments(cls, args, kwargs)
+        return super().__new__(cls)
+
+
+def check_arguments(kind: type, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
+    """Refuse arguments that the constructor of a class does not have, in the name of that class.
+
+    Python's own message names the class that defines the constructor, which may be a base class.
+    """
+    parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]  # type: ignore[misc]
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    names = [parameter.name for parameter in parameters]
+    for name in kwargs:
+        if name not in names:
+            message = (
+                f"{kind.__name__} got an unexpected keyword argument {name!r}. {suggestion(name, names)}"
+            )
+            raise InvalidTypeError(message.rstrip())
+    positional = [
+        parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+    ]
+    if len(args) > len(positional):
+        raise InvalidTypeError(
+            f"{kind.__name__} takes at most {len(positional)} positional arguments "
+            f"({', '.join(positional) or 'none'}), but {len(args)} were given. Pass the others by name."
+        )
 
 
 def check_choice(value: object, choices: Iterable[str], *, parameter: str, owner: str) -> str:

@@ -16,11 +16,11 @@ from abc import ABC
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, TypeVar, cast
 
-from isthmus._checks import suggestion, wrong_parameter
+from isthmus._checks import NamedArguments, suggestion, wrong_parameter
 from isthmus.errors import InvalidParameterError, InvalidTypeError
 
 
-class Specification(ABC):
+class Specification(NamedArguments, ABC):
     """Base of the parts; every subclass is a frozen dataclass with a ``name``."""
 
     name: ClassVar[str]

@@ -21,7 +21,13 @@ from isthmus._checks import check_choice
 from isthmus.cli.console import INTERRUPTED, Terminated, note, print_json, print_lines, readable
 from isthmus.cli.inputs import aligned, read_rows, takes_gaps
 from isthmus.errors import InvalidParameterError, TrainingInterruptedWarning
-from isthmus.estimators import ESTIMATORS, Autoencoder, BaseAutoencoder, RestrictedBoltzmannMachine
+from isthmus.estimators import (
+    ESTIMATORS,
+    Autoencoder,
+    BaseAutoencoder,
+    KSparseAutoencoder,
+    RestrictedBoltzmannMachine,
+)
 from isthmus.persistence import check_target
 from isthmus.training import Checkpoint, ProgressBar
 
@@ -49,6 +55,7 @@ def _with_estimator_options(command: Callable[..., int]) -> Callable[..., int]:
     for estimator, group in (
         (Autoencoder, Group("Model", sort_key=1)),
         (RestrictedBoltzmannMachine, Group("Model, of Boltzmann machines alone", sort_key=2)),
+        (KSparseAutoencoder, Group("Model, of k-sparse autoencoders alone", sort_key=3)),
     ):
         # PYTHONOPTIMIZE=2 strips docstrings: the help then names the options and their defaults alone.
         entries = parse(inspect.getdoc(estimator) or "").params

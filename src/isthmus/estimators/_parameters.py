@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
+from isthmus._checks import NamedArguments
 from isthmus._specification import resolve
 from isthmus.errors import InvalidParameterError
 from isthmus.estimators._settings import PARTS
 
 
-class PartsMixin:
+class PartsMixin(NamedArguments):
     """Parameters that are parts, and fits that succeed or leave no trace; to stand before BaseEstimator."""
 
     def set_params(self, **params: Any) -> Self:

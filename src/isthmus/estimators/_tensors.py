@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from isthmus._checks import NamedArguments
 from isthmus.rows import as_array, is_tensor, tensors_like
 
 #: The methods whose results are of the kind of their rows or codes, wherever a class defines them.
@@ -34,7 +35,7 @@ METHODS = (
 )
 
 
-class TensorsMixin:
+class TensorsMixin(NamedArguments):
     """Has the methods of a class return tensors where they are given one.
 
     The type of the input decides, whether or not scikit-learn's ``array_api_dispatch`` is on; where

@@ -7,9 +7,13 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from isthmus._checks import check_integer, wrong_parameter
+from isthmus._specification import resolve
+from isthmus.bottlenecks import TopK
 from isthmus.estimators._base import BaseAutoencoder
 from isthmus.estimators._corrupting import corrupt
 from isthmus.estimators._defaults import with_defaults
+from isthmus.estimators._settings import PARTS
 from isthmus.objectives import L1, Contractive, GaussianNoise, Patches
 
 
@@ -227,8 +231,12 @@ class KSparseAutoencoder(BaseAutoencoder):
     ----------
     n_components : int or "auto", default="auto"
         Width of the code; it may exceed the number of features.
+    k : int or "auto", default="auto"
+        Number of units that are active in a row. ``"auto"`` is the ``k`` of ``bottleneck``, which is a
+        quarter of the units where it names none.
     bottleneck : str or part, default="topk"
-        Such as ``TopK(k=25)`` or "topk:k=25,per=batch". Without ``k``, a quarter of the units pass.
+        The other settings, such as "topk:per=batch" or ``TopK(alpha=2.0)``. ``TopK(k=25)`` is the same as
+        ``k=25``; two different values are refused.
     **parameters
         All others as in :class:`Autoencoder`, with the same defaults.
 
@@ -245,12 +253,32 @@ class KSparseAutoencoder(BaseAutoencoder):
     >>> from sklearn.datasets import load_digits
     >>> from isthmus import KSparseAutoencoder
     >>> X = load_digits().data / 16
-    >>> model = KSparseAutoencoder(100, bottleneck="topk:k=8,per=row", epochs=100, random_state=0)
+    >>> model = KSparseAutoencoder(100, k=8, epochs=100, random_state=0)
     >>> int((model.fit_transform(X) != 0).sum(axis=1).max())
     8
     """
 
-    __init__ = with_defaults(BaseAutoencoder.__init__, bottleneck="topk")
+    k: int | str
+
+    __init__ = with_defaults(BaseAutoencoder.__init__, own={"k": "auto"}, bottleneck="topk")
+
+    def _configuration(self) -> dict[str, Any]:
+        """Return the parameters of an autoencoder, with ``k`` where its bottleneck has it."""
+        configuration = super()._configuration()
+        k, owner = configuration.pop("k"), type(self).__name__
+        if k == "auto":
+            return configuration
+        k = check_integer(k, parameter="k", owner=owner, minimum=1)
+        width = self.n_components
+        if isinstance(width, int) and k > width:
+            raise wrong_parameter(owner, "k", f"at most n_components, {width}", k)
+        part = resolve(self.bottleneck, PARTS["bottleneck"], parameter="bottleneck", owner=owner)
+        if not isinstance(part, TopK):
+            raise wrong_parameter(owner, "bottleneck", "'topk' where k is given", part.name)
+        if part.k not in ("auto", k):
+            raise wrong_parameter(owner, "k", f"the {part.k} of its bottleneck, or one of both 'auto'", k)
+        configuration["bottleneck"] = part.replace(k=k)
+        return configuration
 
 
 class DenoisingAutoencoder(BaseAutoencoder):

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from isthmus._checks import check_choice, check_flag, check_number, wrong_parameter
+from isthmus._checks import NamedArguments, check_choice, check_flag, check_number, wrong_parameter
 from isthmus.errors import CompressedDataError, DataError, MissingDependencyError
 
 Array = NDArray[Any]
@@ -39,7 +39,7 @@ def available_formats() -> tuple[str, ...]:
     return tuple(name for name, pillow in FORMATS.items() if pillow in Image.SAVE and pillow in Image.OPEN)
 
 
-class ImageCodec(BaseEstimator):  # type: ignore[misc]
+class ImageCodec(NamedArguments, BaseEstimator):  # type: ignore[misc]
     """Images by one of Pillow's codecs, for comparison.
 
     Parameters
@@ -163,7 +163,7 @@ class ImageCodec(BaseEstimator):  # type: ignore[misc]
             raise CompressedDataError(f"a {self.format} file is damaged: {error}.") from error
 
 
-class ByteCodec(BaseEstimator):  # type: ignore[misc]
+class ByteCodec(NamedArguments, BaseEstimator):  # type: ignore[misc]
     """The bytes of rows by a general compressor, for comparison: nothing is lost.
 
     Parameters
@@ -215,7 +215,7 @@ class ByteCodec(BaseEstimator):  # type: ignore[misc]
         return np.frombuffer(content, dtype=self.dtype_).reshape(-1, *self.row_shape_).copy()
 
 
-class AudioCodec(BaseEstimator):  # type: ignore[misc]
+class AudioCodec(NamedArguments, BaseEstimator):  # type: ignore[misc]
     """Series by MP3 or Opus, for comparison; each row is a sound of its own, in one file for all.
 
     Parameters
