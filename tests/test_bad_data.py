@@ -8,7 +8,7 @@ import scipy.sparse
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from isthmus import Autoencoder
+from isthmus import Autoencoder, SequenceAutoencoder
 from isthmus.errors import DataError, InvalidTypeError, IsthmusError, IsthmusWarning
 from isthmus.estimators import ESTIMATORS
 
@@ -132,6 +132,8 @@ def test_validation_data_are_refused_likewise(name):
     "name", ["inf", "text", "mixed widths", "complex", "masked", "a vector", "None itself"]
 )
 def test_every_family_refuses_alike(name, estimator):
+    if name == "mixed widths" and estimator is SequenceAutoencoder:
+        pytest.skip("lists of different lengths are sequences")
     X, _ = REFUSED[name]
     model = small(estimator)
     said_of(X, model.fit)

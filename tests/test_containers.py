@@ -428,6 +428,46 @@ def test_devices_are_the_inputs(monkeypatch):
     assert X.device in sent
 
 
+# Channels
+
+
+@pytest.mark.parametrize("network", ["convolutional", "transformer", "dense"])
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [((16, 12, 3), "have their channels last.*moveaxis"), ((3, 8, 3), "first or last.*moveaxis")],
+)
+def test_channels_last_are_refused_with_what_to_do(network, shape, words):
+    X = np.random.default_rng(0).random((10, *shape))
+    model = small(network=network, noise="patches:size=2")
+    with pytest.raises(DataError, match=words):
+        model.fit(X)
+    assert model.fit(np.moveaxis(X, -1, 1)).input_shape_ == (shape[2], *shape[:2])
+
+
+def test_shapes_that_are_plain_are_taken():
+    for shape in [(1, 5, 5), (3, 4, 4), (3, 6, 5), (2, 6, 3), (1, 6, 1)]:
+        assert (
+            small(network="convolutional").fit(np.random.default_rng(0).random((6, *shape))).input_shape_
+            == shape
+        )
+    said = small(network="convolutional:image_shape=(3,8,3)").fit(
+        np.random.default_rng(0).random((6, 3, 8, 3))
+    )
+    assert said.input_shape_ == (3, 8, 3)
+
+
+@pytest.mark.parametrize("writeable", [True, False])
+def test_modules_that_write_into_their_input_do_not_reach_the_users_rows(writeable):
+    X = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32)
+    before = X.copy()
+    X.flags.writeable = writeable
+    encoder = torch.nn.Sequential(torch.nn.ReLU(inplace=True), torch.nn.Linear(5, 2))
+    model = small(network=(encoder, torch.nn.Linear(2, 5)), scale="none").fit(X, validation_data=X)
+    model.transform(X)
+    model.score(X)
+    np.testing.assert_array_equal(X, before)
+
+
 def test_accepting_rows_needs_no_torch():
     code = (
         "import sys, numpy as np, polars; from isthmus.rows import given_rows; "

@@ -39,7 +39,7 @@ def device_of(generator: torch.Generator | None) -> torch.device:
 
 
 def as_tensor(array: NDArray[np.floating]) -> Tensor:
-    """Return a tensor that shares the array's memory and is only read.
+    """Return a tensor that shares the array's memory and is only read, and never handed to a user's own code.
 
     ``torch.from_numpy`` warns about read-only arrays, such as memory maps, even where nothing is
     written to them; they are handed over by address instead.

@@ -126,7 +126,8 @@ class ImageCodec(NamedArguments, BaseEstimator):  # type: ignore[misc]
         colours = X.ndim == 4 and X.shape[-1] == 3
         if (X.ndim != 3 and not colours) or 0 in X.shape:
             raise DataError(
-                f"X has shape {X.shape}, but {owner} is expecting grey images or (n, height, width, 3)."
+                f"X has shape {X.shape}, but {owner} is expecting grey images or (n, height, width, 3). "
+                "Channels that are first are put last by np.moveaxis(X, 1, -1)."
             )
         if X.dtype == np.uint8:
             return np.asarray(X, dtype=np.uint8)

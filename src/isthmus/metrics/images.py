@@ -116,7 +116,8 @@ def _mean_similarity(X: ArrayLike, Y: ArrayLike, data_range: float, scales: int,
     if originals.ndim not in (3, 4) or min(originals.shape[-2:]) < least:
         raise DataError(
             f"X has shape {originals.shape}, but {caller} is expecting images (n, height, width) or (n, channels, "
-            f"height, width) of at least {least} by {least} pixels."
+            f"height, width) of at least {least} by {least} pixels. Channels that are last are put first by "
+            "np.moveaxis(X, -1, 1)."
         )
     weights = np.array(SCALES[:scales]) / sum(SCALES[:scales])
     total = sum(float(part.sum()) for part in _similarities(originals, copies, peak, weights, caller))

@@ -10,6 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from isthmus._specification import Specification
+from isthmus.errors import DataError
+
+#: Numbers of channels that pictures have: grey, colours, and colours with transparency.
+CHANNELS = (1, 3, 4)
 
 
 class Image(NamedTuple):
@@ -37,6 +41,39 @@ class Image(NamedTuple):
         columns = torch.arange(self.width, device="cpu") // width
         numbers = rows[:, None] * math.ceil(self.width / width) + columns
         return numbers.expand(self).flatten()
+
+
+def refuse_channels_last(shape: tuple[int, ...], owner: str) -> None:
+    """Raise for images whose channels seem to be the last axis, or could be: they would be read as other pictures.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of a row, to be read as (channels, height, width) where it has three axes.
+    owner : str
+        What reads it, for the message.
+
+    Raises
+    ------
+    DataError
+        For shapes like (height, width, 3), with what to do.
+    """
+    if len(shape) != 3 or shape[-1] not in CHANNELS:
+        return
+    first, middle, last = shape
+    advice = "np.moveaxis(X, -1, 1) puts the channels first"
+    if first not in CHANNELS and min(first, middle) > max(CHANNELS):
+        raise DataError(
+            f"Rows of shape {shape} have their channels last, but {owner} is expecting (channels, height, width). "
+            f"{advice}."
+        )
+    # Square pictures, and a line of grey pixels, are the same or plain either way.
+    if first in CHANNELS and middle != last and (first, last) != (1, 1):
+        raise DataError(
+            f"Rows of shape {shape} may have their channels first or last, and {owner} is expecting (channels, height, "
+            f"width). If they are last, {advice}; if they are first, say so with "
+            f"network=Convolutional(image_shape={shape})."
+        )
 
 
 class Network(Protocol):
@@ -79,6 +116,7 @@ class Architecture(Specification):
 
     def tiles(self, input_shape: tuple[int, ...], size: int) -> Tensor:
         """Return which patch of side ``size`` each value of a row belongs to, shape (features,)."""
+        refuse_channels_last(input_shape, type(self).__name__)
         return Image.of(input_shape).tiles(size, size)
 
     def learning_rate(self, suggested: float) -> float:

@@ -16,7 +16,7 @@ from isthmus._checks import check_choice, check_integer, check_widths, wrong_par
 from isthmus._device import device_of
 from isthmus.errors import DataError
 from isthmus.networks.activations import activation as make_activation
-from isthmus.networks.architecture import Architecture, Image
+from isthmus.networks.architecture import Architecture, Image, refuse_channels_last
 from isthmus.networks.dense import stack
 from isthmus.networks.layers import Convolution, Linear
 
@@ -54,8 +54,8 @@ class Convolutional(Architecture):
         on the batch.
     image_shape : tuple of int or "auto", default="auto"
         Shape of the image in a row: (height, width), or (channels, height, width). ``"auto"`` is the
-        shape that the rows come in; flat rows are square images if their length is a square, and
-        lines of one pixel's height otherwise.
+        shape that the rows come in; images whose channels are last, or could be, are refused. Flat rows
+        are square images if their length is a square, and lines of one pixel's height otherwise.
 
     References
     ----------
@@ -112,6 +112,8 @@ class Convolutional(Architecture):
         n_features = math.prod(input_shape)
         shape = input_shape if self.image_shape == "auto" else self.image_shape
         assert not isinstance(shape, str)
+        if self.image_shape == "auto":
+            refuse_channels_last(shape, type(self).__name__)
         if math.prod(shape) != n_features:
             raise DataError(
                 f"Rows have {n_features} values, but the image_shape={shape} of Convolutional has "

@@ -123,7 +123,8 @@ class Shaped(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """Return flat outputs."""
         try:
-            outputs: Tensor = self.module(rows.reshape(-1, *self.shape)).flatten(1)
+            # A copy, for modules that write into their input: it may be the user's own memory, or read-only.
+            outputs: Tensor = self.module(rows.reshape(-1, *self.shape).clone()).flatten(1)
         except (RuntimeError, TypeError, AttributeError) as error:
             shape = ", ".join(map(str, self.shape))
             raise DataError(

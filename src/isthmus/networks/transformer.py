@@ -15,7 +15,7 @@ from isthmus._checks import check_choice, check_integer, wrong_parameter
 from isthmus._device import device_of
 from isthmus.errors import DataError
 from isthmus.networks.activations import activation as make_activation
-from isthmus.networks.architecture import Architecture, Image
+from isthmus.networks.architecture import Architecture, Image, refuse_channels_last
 from isthmus.networks.layers import Linear, constant, drawn
 
 TOKENS = ("auto", "patches", "steps", "columns")
@@ -109,6 +109,7 @@ class Transformer(Architecture):
                 f"Rows of shape {input_shape} are no images for Transformer. Give (n, height, width) or "
                 "(n, channels, height, width), or choose tokens='columns' or tokens='steps'."
             )
+        refuse_channels_last(input_shape, type(self).__name__)
         shape = (side, side) if flat else input_shape
         channels, height, width = shape if len(shape) == 3 else (1, *shape)
         patch = self.patch_size

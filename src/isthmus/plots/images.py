@@ -425,6 +425,11 @@ def as_images(rows: ArrayLike, image_shape: Sequence[int], owner: str) -> Array:
     if not (len(shape) == 2 or colours) or math.prod(shape) != values:
         wanted = f"(height, width), with 1 or 3 channels before or after, for rows of {values} values"
         raise wrong_parameter(owner, "image_shape", wanted, shape)
+    if colours and {shape[0], shape[-1]} in ({1, 3}, {3}) and shape[1] != shape[2]:
+        wanted = (
+            "one that says whether the channels are first or last, such as (height, width) for one channel"
+        )
+        raise wrong_parameter(owner, "image_shape", wanted, shape)
     images = array.reshape(len(array), *shape)
     if len(shape) == 2:
         return images[..., np.newaxis]
