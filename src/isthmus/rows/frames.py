@@ -14,8 +14,8 @@ from isthmus.rows.refusals import KINDS, SPARSE_ADVICE, numbers_of, refuse_inexa
 
 Array = NDArray[Any]
 
-#: Rows that are turned from columns at a time: what fits in the cache.
-BLOCK = 1024
+#: Rows and columns that are turned at a time: what fits in the cache.
+BLOCK, TOGETHER = 4096, 16
 
 #: Types of columns that hold no numbers.
 _HELD = ("Struct", "Binary")
@@ -106,7 +106,7 @@ def frame_values(frame: Any, owner: str) -> Array:
     if dtypes and len(set(dtypes)) == 1 and isinstance(dtypes[0], np.dtype) and dtypes[0].kind in "biuf":
         values = native.to_numpy()
         refuse_inexact(values, owner, [repr(str(name)) for name in native.columns])
-        return _by_rows(list(values.T), len(values), values.dtype)
+        return values if values.flags.c_contiguous else _by_rows(list(values.T), len(values), values.dtype)
     series = list(frame.iter_columns())
     columns = [column_values(column, owner, str(column.name)) for column in series]
     if not columns:
@@ -137,9 +137,9 @@ def column_values(series: Any, owner: str, name: str, width: int | None = None) 
             f"{owner} has values of type {dtype} in {place}, and numbers are needed. Drop the column, or select a "
             "single column of arrays."
         )
-    gaps = series.is_null().to_numpy() if dtype.is_numeric() or dtype == nw.Boolean else None
-    if gaps is not None and not gaps.any():
-        gaps = None
+    gaps = None
+    if (dtype.is_numeric() or dtype == nw.Boolean) and series.null_count():
+        gaps = series.is_null().to_numpy()
     if dtype in {nw.Int128, nw.UInt128} or dtype == nw.Decimal:
         values = np.array(series.to_list(), dtype=object)
     elif gaps is not None:
@@ -172,12 +172,10 @@ def is_nested(series: Any) -> bool:
 
 
 def _by_rows(columns: Sequence[Array], n_rows: int, dtype: np.dtype[Any]) -> Array:
-    """Return columns as an array in which each row lies together, turned in blocks that fit into the cache."""
+    """Return columns as an array in which each row lies together, a few columns at a time: a line of the cache."""
     rows = np.empty((n_rows, len(columns)), dtype=dtype)
-    block = np.empty((len(columns), min(BLOCK, n_rows)), dtype=dtype)
-    for start in range(0, n_rows, BLOCK):
-        length = min(BLOCK, n_rows - start)
-        for number, column in enumerate(columns):
-            block[number, :length] = column[start : start + length]
-        rows[start : start + length] = block[:, :length].T
+    for start in range(0, len(columns), TOGETHER):
+        part = np.array(columns[start : start + TOGETHER], dtype=dtype)
+        for first in range(0, n_rows, BLOCK):
+            rows[first : first + BLOCK, start : start + TOGETHER] = part[:, first : first + BLOCK].T
     return rows
