@@ -20,6 +20,7 @@ from isthmus import (
 )
 from isthmus.cli import main
 from isthmus.errors import DataError, InvalidParameterError
+from isthmus.estimators._building import store_rows
 from isthmus.estimators._trainer import Trainer
 
 MODELS = [
@@ -72,7 +73,7 @@ def test_what_is_missing_is_filled_in_better_than_by_means(model, whole, gappy, 
 def test_what_is_missing_has_no_say(whole, holes, gappy, monkeypatch):
     """A value that is not observed has no gradient, whatever the network says in its place."""
     model = masking(epochs=1).fit(gappy)
-    rows = model._stored(gappy[:20].astype(np.float32), "X")
+    rows = store_rows(gappy[:20].astype(np.float32), model.encoder_.scaling)
     objective = Trainer(model._assembly, model.settings_, (30,), 0.1)._objective(rows, None)
     values = rows.values.clone().requires_grad_()
     import torch

@@ -18,6 +18,7 @@ written for scikit-learn keeps working::
 
     IsthmusWarning               (UserWarning)
      ├── CollapseWarning         the code of a variational autoencoder carries hardly anything
+     ├── DataRangeWarning        rows are wildly outside the range of the training data
      ├── DeadCodeWarning         code units that carry nothing
      ├── DivergenceWarning       training went back to where its loss was finite, and on with a smaller rate
      ├── ReproducibilityWarning  a fit goes on where its results may differ in their last digits
@@ -32,6 +33,7 @@ __all__ = [
     "CollapseWarning",
     "CompressedDataError",
     "DataError",
+    "DataRangeWarning",
     "DeadCodeWarning",
     "DeviceMemoryWarning",
     "DivergenceError",
@@ -106,6 +108,10 @@ class IsthmusWarning(UserWarning):
 
 class CollapseWarning(IsthmusWarning):
     """The codes of a variational autoencoder hardly depend on the rows."""
+
+
+class DataRangeWarning(IsthmusWarning):
+    """Rows are wildly outside the range of the training data: in another unit or scaling, or out of order."""
 
 
 class DeadCodeWarning(IsthmusWarning):

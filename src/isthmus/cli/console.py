@@ -14,6 +14,8 @@ from typing import Any, cast
 from rich.console import Console
 from rich.table import Table
 
+from isthmus.errors import IsthmusWarning
+
 BAD_INPUT = 2
 INTERRUPTED = 130
 TERMINATED = 143
@@ -42,6 +44,8 @@ def last_words() -> Iterator[None]:
         warnings.showwarning = cast(Any, show)
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)
+        # Said, not raised, whatever PYTHONWARNINGS asks for: what is being written must not be lost.
+        warnings.simplefilter("default", IsthmusWarning)
         # Column names are compared by the commands themselves, before rows become plain arrays.
         warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
         yield

@@ -21,6 +21,7 @@ from isthmus.estimators._assembly import Assembly, Decoder, Encoder
 from isthmus.estimators._building import (
     build_assembly,
     mean_of,
+    refuse_fractions,
     refuse_outside,
     seed_of,
     split_rows,
@@ -30,9 +31,8 @@ from isthmus.estimators._building import (
 from isthmus.estimators._inference import (
     CodeSummary,
     apply_in_blocks,
+    excess_of_rows,
     explained_variance,
-    loss_of_rows,
-    scaled_range,
     summary_of_codes,
 )
 from isthmus.estimators._initializing import initialize, kept_at_least
@@ -52,6 +52,7 @@ from isthmus.estimators._settings import (
 from isthmus.estimators._stacking import Stack
 from isthmus.estimators._tensors import TensorsMixin
 from isthmus.estimators._trainer import Trainer, memory_worded
+from isthmus.estimators._training_range import TrainingRange
 from isthmus.estimators._warnings import warn_of_dead_codes, warn_of_interruption
 from isthmus.rows import Given, given_rows
 from isthmus.training import (
@@ -94,6 +95,7 @@ class BaseAutoencoder(
     engine_: dict[str, Any]
     n_features_in_: int
     _assembly: Assembly
+    _training_range: TrainingRange | None
 
     def __init__(
         self,
@@ -196,10 +198,12 @@ class BaseAutoencoder(
             given = self._arranged(X, reset=True)
             X = self._checked(given, reset=True, min_rows=2)
             self.input_shape_ = shape_of_rows(given, X.shape[1])
-            seed = seed_for(self.random_state, there)
+            seed = seed_for(self.random_state, there, owner)
             X, held_out = self._split(X, validation_data, seed)
             stored = self._set_up(X, seed)
-            validation = None if held_out is None else self._stored(held_out, "validation_data")
+            if held_out is not None:
+                self._warn_of_range(held_out, "validation_data")
+            validation = None if held_out is None else store_rows(held_out, self.encoder_.scaling)
             identify(
                 there,
                 owner=owner,
@@ -244,11 +248,12 @@ class BaseAutoencoder(
         if first:
             self.input_shape_ = shape_of_rows(given, X.shape[1])
             self.history_, self.n_epochs_, self.best_epoch_ = [], 0, None
-            seed = seed_of(self.random_state)
+            seed = seed_of(self.random_state, type(self).__name__)
             stored = self._set_up(X, seed)
             self._initialize(stored, seed)
         else:
-            stored = self._stored(X, "X")
+            stored = store_rows(X, self.encoder_.scaling)
+            self._refuse_untrainable(stored, *stored.range())
         if not hasattr(self, "_trainer"):
             self._trainer = self._make_trainer(PARTIAL_FIT_RATE, fresh=first)
         history = self._trainer.train(
@@ -263,6 +268,8 @@ class BaseAutoencoder(
         self.engine_ = self._trainer.engine
         self.n_epochs_ += 1
         self.best_epoch_ = self.stop_reason_ = None
+        if not first and self._training_range is not None:
+            self._training_range = self._training_range.joined(self._range_of(X))
         self.history_ += [{**row, "epoch": self.n_epochs_} for row in history.rows]
         self._describe_codes(stored, warn=False)
         return self
@@ -342,7 +349,17 @@ class BaseAutoencoder(
         return explained_variance(self.encoder_, self.decoder_, self._checked(X))
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return how well each row is reconstructed: minus its loss; the lowest rows are anomalies.
+        """Return how well each row is reconstructed; the rows with the lowest scores are anomalies.
+
+        The score is minus the row's loss in excess of that of a perfect reconstruction: 0 is the best score
+        that there is. For "bce" it is minus the cross-entropy plus the entropy of the row itself, for other
+        likelihoods minus half the deviance, and for squared error minus the squared error. So rows are
+        ranked by how well they are reconstructed, not by how grey or how large they are. The losses in
+        ``history_`` include what is subtracted here.
+
+        Every finite row has a score. Values that the loss is not defined for, such as 1.1 with "bce" or -1
+        with "poisson", are taken as the nearest ones that it is defined for, and cost twice their squared
+        distance to them.
 
         Parameters
         ----------
@@ -352,13 +369,12 @@ class BaseAutoencoder(
         Returns
         -------
         scores : ndarray of shape (n,)
-            Minus the reconstruction loss, summed over the (scaled) features: nats for likelihoods,
-            squared units for squared error.
+            At most 0, summed over the (scaled) features: nats for likelihoods, squared units for squared
+            error. A row so large that its loss overflows gets the lowest finite number.
         """
         check_is_fitted(self)
         rows = self._checked(X)
-        self._refuse_outside(*scaled_range(self.encoder_, rows), "X")
-        return -loss_of_rows(self._assembly, self.encoder_, self.settings_.loss, rows)
+        return -excess_of_rows(self._assembly, self.encoder_, self.settings_.loss, rows)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the fitted model to a folder: ``config.json`` and ``model.safetensors``.
@@ -401,11 +417,31 @@ class BaseAutoencoder(
     def _checked(
         self, X: ArrayLike | Given, *, reset: bool = False, min_rows: int = 1, argument: str = "X"
     ) -> Rows:
+        """Return ``X`` as rows of what this estimator computes with; warn if they are wildly out of range."""
+        rows = self._accepted(X, reset=reset, min_rows=min_rows, argument=argument)
+        if not reset:
+            self._warn_of_range(rows, argument)
+        return rows
+
+    def _accepted(
+        self, X: ArrayLike | Given, *, reset: bool = False, min_rows: int = 1, argument: str = "X"
+    ) -> Rows:
         """Return ``X`` as rows of what this estimator computes with."""
         arranged = self._arranged(X, reset=reset, argument=argument)
         return check_rows(
             self, arranged, reset=reset, min_rows=min_rows, argument=argument, gaps=self._sees_gaps
         )
+
+    def _warn_of_range(self, rows: Rows, argument: str) -> None:
+        known = getattr(self, "_training_range", None)  # not in models of before there was any
+        if known is not None:
+            subject = f"{argument} of {type(self).__name__}"
+            known.warn_of(rows, subject, getattr(self, "feature_names_in_", None))
+
+    def _range_of(self, rows: Rows) -> TrainingRange:
+        """Return the range of training rows: of all columns together where they are in one unit."""
+        images = len(self.input_shape_) > 1 and not self.settings_.network.is_sequential
+        return TrainingRange.of(rows, together=images or len(self.encoder_.scaling.unit) == 1)
 
     def _arranged(self, X: Any, *, reset: bool, argument: str = "X") -> Given:
         """Return ``X`` as an array, whatever container it came in."""
@@ -418,7 +454,7 @@ class BaseAutoencoder(
         if isinstance(validation_data, tuple):
             wanted = "rows like those of X, not a pair: an autoencoder's target is its input"
             raise InvalidTypeError(f"The 'validation_data' of {type(self).__name__}.fit must be {wanted}.")
-        return X, self._checked(validation_data, argument="validation_data")
+        return X, self._accepted(validation_data, argument="validation_data")
 
     def _set_up(self, X: Rows, seed: int) -> StoredRows:
         """Decide the settings, build the network, and return the scaled rows."""
@@ -453,8 +489,9 @@ class BaseAutoencoder(
         self._install(settings, assembly, scaling, device)
         self._start_bottleneck(stored)
         self._seed = seed
+        self._training_range = self._range_of(X)
         self.__dict__.pop("_trainer", None)
-        self._refuse_outside(low, high, "X")
+        self._refuse_untrainable(stored, low, high)
         return stored
 
     def _initialize(self, stored: StoredRows, seed: int, checkpoint: OpenCheckpoint | None = None) -> None:
@@ -534,11 +571,8 @@ class BaseAutoencoder(
     def _decode(self, codes: Rows) -> Rows:
         return apply_in_blocks(self.decoder_, codes, math.prod(self.input_shape_))
 
-    def _stored(self, X: Rows, argument: str) -> StoredRows:
-        """Return later rows as training keeps them, scaled as the first ones were."""
-        stored = store_rows(X, self.encoder_.scaling)
-        self._refuse_outside(*stored.range(), argument)
-        return stored
-
-    def _refuse_outside(self, low: float, high: float, argument: str) -> None:
-        refuse_outside(self.settings_.loss, low, high, f"{argument} of {type(self).__name__}")
+    def _refuse_untrainable(self, stored: StoredRows, low: float, high: float) -> None:
+        """Raise if the loss is not defined for rows that are to be trained on, in this range."""
+        subject, loss = f"X of {type(self).__name__}", self.settings_.loss
+        refuse_outside(loss, low, high, subject)
+        refuse_fractions(loss, stored, subject, getattr(self, "feature_names_in_", None))

@@ -5,18 +5,19 @@ from __future__ import annotations
 import copy
 import math
 import secrets
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils import check_random_state
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from isthmus._checks import check_number, wrong_parameter
 from isthmus._device import as_tensor, device_of
-from isthmus.errors import DataError
+from isthmus.errors import DataError, InvalidTypeError
 from isthmus.estimators._assembly import Assembly
-from isthmus.estimators._rows import Rows
+from isthmus.estimators._rows import BLOCK_ROWS, Rows
 from isthmus.estimators._scaling import Scaling
 from isthmus.estimators._settings import Settings
 from isthmus.networks import activation
@@ -27,6 +28,9 @@ from isthmus.training import StoredRows
 #: ones make each pass louder than the one before, and there is no density.
 MACHINE_START = 0.1
 
+#: How far a count may be from a whole number.
+WHOLE = 1e-3
+
 #: Rows that are summed at a time; torch makes a copy of them in double precision.
 _SUMMED_ROWS = 256
 
@@ -36,7 +40,7 @@ class Logarithms(nn.Module):
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """Return the logarithms."""
-        return rows.log1p()
+        return rows.clamp(min=0).log1p()  # later rows may have negative values
 
 
 class Filling(nn.Module):
@@ -146,7 +150,7 @@ def mean_of(rows: StoredRows) -> torch.Tensor:
 
 
 def refuse_outside(loss: ReconstructionLoss, low: float, high: float, subject: str) -> None:
-    """Raise if values of this range are nothing for the loss."""
+    """Raise if a model cannot be trained with this loss on values in this range."""
     if loss.support == "counts" and low < 0:
         raise DataError(
             f"{subject} has (scaled) values down to {low:.4g}, but loss={loss.name!r} is for counts. "
@@ -157,6 +161,24 @@ def refuse_outside(loss: ReconstructionLoss, low: float, high: float, subject: s
             f"{subject} has (scaled) values from {low:.4g} to {high:.4g}, but loss={loss.name!r} is defined "
             "only between 0 and 1. Use loss='mse', or scale='minmax' when fitting."
         )
+
+
+def refuse_fractions(
+    loss: ReconstructionLoss, rows: StoredRows, subject: str, names: NDArray[Any] | None
+) -> None:
+    """Raise if the loss is for counts and a scaled row has a value that is not a whole number."""
+    if loss.support != "counts" or rows.values.dtype == torch.uint8:
+        return
+    for start, block in zip(range(0, len(rows), BLOCK_ROWS), rows.blocks(BLOCK_ROWS), strict=True):
+        fractional = (block - block.round()).abs() > WHOLE
+        if fractional.any():
+            row, column = (int(index) for index in fractional.nonzero()[0])
+            name = column if names is None else repr(str(names[column]))
+            raise DataError(
+                f"{subject} has the (scaled) value {float(block[row, column]):.6g} in row {start + row}, column "
+                f"{name}, but loss={loss.name!r} is for counts: whole numbers. Use the counts as they were before any "
+                "normalisation, with scale='auto', or use loss='gaussian'."
+            )
 
 
 def within_unit_interval(low: float, high: float) -> bool:
@@ -185,14 +207,32 @@ def split_rows(X: Rows, fraction: float | None, seed: int, owner: str) -> tuple[
     return X[np.sort(order[n_held_out:])], X[np.sort(order[:n_held_out])]
 
 
-def seed_of(random_state: Any) -> int:
-    """Return a seed for this fit.
+def seed_of(random_state: Any, owner: str) -> int:
+    """Return a seed.
 
-    ``None`` takes fresh entropy: NumPy's global generator, which scikit-learn would draw from, is
-    left as it is.
+    Parameters
+    ----------
+    random_state : int, RandomState, Generator or None
+        ``None`` takes fresh entropy: NumPy's global generator, which scikit-learn would draw from, is left
+        as it is.
+    owner : str
+        Whose parameter it is, for messages.
+
+    Raises
+    ------
+    InvalidParameterError
+        When it is nothing of these.
     """
     if random_state is None:
         return secrets.randbits(31)
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**31))
-    return int(check_random_state(random_state).randint(2**31 - 1))
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    wanted = "an integer from 0 to 2**32 - 1, a numpy RandomState or Generator, or None"
+    error = wrong_parameter(owner, "random_state", wanted, random_state)
+    if isinstance(random_state, (bool, np.bool_)) or not isinstance(random_state, Integral):
+        raise InvalidTypeError(str(error))
+    if not 0 <= int(random_state) < 2**32:
+        raise error
+    return int(np.random.RandomState(int(random_state)).randint(2**31 - 1))

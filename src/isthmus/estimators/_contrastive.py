@@ -58,8 +58,10 @@ class MachineObjective:
     def __call__(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Return ``"loss"``, a mean over the rows."""
         assert isinstance(network, Assembly)
-        machine, rows = machine_of(network, self.settings), self.prepare(batch)[0]
-        return {"loss": self.measured(machine, rows, machine.hidden_inputs(rows), batch.keys)}
+        machine, given, loss = machine_of(network, self.settings), self.prepare(batch)[0], self.settings.loss
+        rows = loss.nearest(given)  # validation rows may lie outside
+        measured = self.measured(machine, rows, machine.hidden_inputs(rows), batch.keys)
+        return {"loss": measured + loss.beyond(given).sum(1).mean()}
 
     def measured(self, machine: BoltzmannMachine, rows: Tensor, inputs: Tensor, keys: Tensor) -> Tensor:
         """Return the loss where the hidden units' inputs are known."""

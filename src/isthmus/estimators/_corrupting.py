@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus._checks import wrong_parameter
+from isthmus._device import as_tensor
 from isthmus._random import row_keys
 from isthmus.estimators._building import scale_rows, seed_of
 from isthmus.estimators._rows import BLOCK_ROWS, Rows, precision_of
@@ -28,8 +29,8 @@ def corrupt(
     """
     if settings.noise is None:
         raise wrong_parameter("DenoisingAutoencoder", "noise", "a noise, to corrupt rows with", None)
-    scaling, seed = copy.deepcopy(scaling).cpu(), seed_of(random_state)
-    clean = scale_rows(torch.from_numpy(np.ascontiguousarray(rows)), scaling)
+    scaling, seed = copy.deepcopy(scaling).cpu(), seed_of(random_state, "DenoisingAutoencoder.corrupt")
+    clean = scale_rows(as_tensor(np.ascontiguousarray(rows)), scaling)
     observed = clean[~clean.isnan()]
     around = surroundings(settings, input_shape, float(observed.min()), float(observed.max()), clean)
     spoilt = np.empty(rows.shape, dtype=precision_of(rows))

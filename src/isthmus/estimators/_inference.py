@@ -54,21 +54,27 @@ def _refuse_overflow(outputs: Rows) -> None:
 
 
 @torch.inference_mode()
-def loss_of_rows(
+def excess_of_rows(
     assembly: Assembly, encoder: Encoder, loss: ReconstructionLoss, rows: Rows
 ) -> NDArray[np.float64]:
-    """Return the reconstruction loss of each row, shape (n,), in the precision of the rows."""
-    losses = np.empty(len(rows))
+    """Return how much the loss of each row exceeds that of a perfect reconstruction, shape (n,).
+
+    A row outside the loss's support is encoded as the nearest row within, so that its reconstruction stays
+    the same however far outside it lies. Where the loss overflows, the largest finite number is returned.
+    """
+    excess = np.empty(len(rows))
     assembly = in_precision(assembly, torch_precision(rows))
 
-    def losses_of(block: Tensor) -> Tensor:
+    def excess_of(block: Tensor) -> Tensor:
         scaled = encoder.scaling(block)
         gaps = bool(scaled.isnan().any())
-        return loss.per_row(assembly(scaled)[0], scaled, assembly.learnt(), gaps=gaps)
+        outputs = assembly(loss.nearest(scaled))[0]
+        return loss.excess_per_row(outputs, scaled, assembly.learnt(), gaps=gaps)
 
-    for chosen, part in done_in_blocks(assembly, rows, losses_of):
-        losses[chosen] = part.double().cpu().numpy()
-    return losses
+    for chosen, part in done_in_blocks(assembly, rows, excess_of):
+        excess[chosen] = part.double().cpu().numpy()
+    largest = np.finfo(np.float64).max
+    return np.nan_to_num(excess, copy=False, nan=largest, posinf=largest)
 
 
 @torch.inference_mode()
@@ -150,17 +156,6 @@ def mean_loss(assembly: Assembly, loss: ReconstructionLoss, rows: StoredRows) ->
         losses = loss.per_row(assembly(scaled)[0], scaled, assembly.learnt(), gaps=gaps)
         total += float(losses.sum(dtype=torch.float64))
     return total / len(rows)
-
-
-def scaled_range(encoder: Encoder, rows: Rows) -> tuple[float, float]:
-    """Return the least and the greatest scaled value."""
-    low, high = math.inf, -math.inf
-    for _, block in blocks(encoder, rows):
-        scaled = encoder.scaling(block)
-        scaled = scaled[~scaled.isnan()] if scaled.isnan().any() else scaled
-        ends = [float(end) for end in torch.aminmax(scaled)]
-        low, high = min(low, ends[0]), max(high, ends[1])
-    return low, high
 
 
 def blocks(module: nn.Module, rows: Rows) -> Iterator[tuple[int, Tensor]]:

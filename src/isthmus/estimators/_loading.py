@@ -21,6 +21,7 @@ from isthmus.estimators._building import build_assembly
 from isthmus.estimators._saving import weights_of
 from isthmus.estimators._scaling import Scaling
 from isthmus.estimators._settings import PARTS, Settings
+from isthmus.estimators._training_range import TrainingRange
 from isthmus.estimators.autoencoder import (
     Autoencoder,
     ContractiveAutoencoder,
@@ -164,6 +165,8 @@ def _rebuild(
     model.best_epoch_ = config["best_epoch"]
     model.stop_reason_ = config.get("stop_reason")  # not in files of before it was known
     model.engine_ = dict(config.get("engine", {}))  # not in files of before it was known
+    spread = config.get("training_range")  # not in files of before there was any
+    model._training_range = None if spread is None else TrainingRange.from_dict(spread, n_features)
     model.loss_ = model.history_[(model.best_epoch_ or 0) - 1]["loss"]
     model.code_usage_ = np.asarray(config["code_usage"], dtype=np.float64)
     lengths = {"code_usage": (len(model.code_usage_), settings.n_components)}

@@ -33,7 +33,7 @@ def opened(checkpoint: str | Path | Checkpoint | None) -> Iterator[OpenCheckpoin
         yield there
 
 
-def seed_for(random_state: Any, checkpoint: OpenCheckpoint | None) -> int:
+def seed_for(random_state: Any, checkpoint: OpenCheckpoint | None, owner: str) -> int:
     """Return the seed of a fit.
 
     An integer of any type decides it, and belongs to the identity of a checkpoint. Without one, a checkpoint's
@@ -44,7 +44,7 @@ def seed_for(random_state: Any, checkpoint: OpenCheckpoint | None) -> int:
     ReproducibilityWarning
         When a generator would give another seed than the checkpoint has.
     """
-    seed = seed_of(random_state)
+    seed = seed_of(random_state, owner)
     found = None if checkpoint is None else (checkpoint.found or {}).get("seed")
     if (
         checkpoint is None

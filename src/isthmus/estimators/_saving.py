@@ -14,6 +14,7 @@ import isthmus
 from isthmus._specification import Specification
 from isthmus.estimators._assembly import Assembly, Encoder
 from isthmus.estimators._settings import Settings
+from isthmus.estimators._training_range import TrainingRange
 from isthmus.persistence import write_model
 
 #: Parameters that are not configuration: what they hold stays with the program that made it.
@@ -33,6 +34,7 @@ class Fitted(Protocol):
     engine_: dict[str, Any]
     encoder_: Encoder
     _assembly: Assembly
+    _training_range: TrainingRange | None
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's parameters."""
@@ -56,6 +58,7 @@ def save(model: Fitted, folder: Path, *, overwrite: bool) -> None:
         "best_epoch": model.best_epoch_,
         "stop_reason": model.stop_reason_,
         "engine": model.engine_,
+        "training_range": None if model._training_range is None else model._training_range.to_dict(),
     }
     tensors = weights_of(model._assembly)
     scaling = model.encoder_.scaling

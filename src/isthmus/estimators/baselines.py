@@ -347,7 +347,7 @@ def untrained_twin(model: BaseAutoencoder, X: ArrayLike) -> BaseAutoencoder:
     given = twin._arranged(X, reset=True)
     rows = twin._checked(given, reset=True, min_rows=2)
     twin.input_shape_ = shape_of_rows(given, rows.shape[1])
-    seed = seed_of(twin.random_state)
+    seed = seed_of(twin.random_state, type(twin).__name__)
     twin._initialize(twin._set_up(rows, seed), seed)
     twin.history_, twin.n_epochs_, twin.best_epoch_, twin.stop_reason_ = [], 0, None, None
     return twin

@@ -152,7 +152,7 @@ class DeepBeliefNetwork(BaseAutoencoder):
         owner = f"{type(self).__name__}.sample"
         check_integer(n_samples, parameter="n_samples", owner=owner, minimum=1)
         check_integer(n_steps, parameter="n_steps", owner=owner, minimum=1)
-        seed, top = seed_of(random_state), self._top()
+        seed, top = seed_of(random_state, owner), self._top()
         with torch.no_grad():
             states = annealed_samples(top, n_samples=n_samples, n_steps=n_steps, seed=seed)
             keys = row_keys(seed, 1, torch.arange(n_samples, device=states.device))

@@ -20,6 +20,7 @@ from isthmus.estimators._building import seed_of
 from isthmus.estimators._contrastive import machine_of
 from isthmus.estimators._inference import blocks, in_precision, torch_precision
 from isthmus.estimators._rows import BLOCK_ROWS, Rows, precision_of
+from isthmus.estimators._training_range import one_warning
 from isthmus.networks import (
     UNITS,
     BoltzmannMachine,
@@ -216,7 +217,7 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
         check_integer(n_steps, parameter="n_steps", owner=owner, minimum=1)
         rows = self._checked(X)
         drawn = np.empty(rows.shape, dtype=precision_of(rows))
-        keys = row_keys(seed_of(random_state), 0, torch.arange(len(rows), device="cpu"))
+        keys = row_keys(seed_of(random_state, owner), 0, torch.arange(len(rows), device="cpu"))
         machine, scaling = self._machine(torch_precision(rows)), self.encoder_.scaling
         with torch.no_grad():
             for start, block in blocks(self.encoder_, rows):
@@ -248,7 +249,8 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
         owner = f"{type(self).__name__}.reconstruct"
         if check_integer(n_steps, parameter="n_steps", owner=owner, minimum=1) == 1:
             return super().reconstruct(X)
-        return super().reconstruct(self.gibbs(X, n_steps - 1, random_state=random_state))
+        with one_warning():
+            return super().reconstruct(self.gibbs(X, n_steps - 1, random_state=random_state))
 
     def sample(self, n_samples: int = 1, *, n_steps: int = 1000, random_state: Any = None) -> NDArray[Any]:
         """Draw rows from the machine.
@@ -274,7 +276,7 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
         owner = f"{type(self).__name__}.sample"
         check_integer(n_samples, parameter="n_samples", owner=owner, minimum=1)
         check_integer(n_steps, parameter="n_steps", owner=owner, minimum=1)
-        machine, seed = self._machine(), seed_of(random_state)
+        machine, seed = self._machine(), seed_of(random_state, owner)
         with torch.no_grad():
             states = annealed_samples(machine, n_samples=n_samples, n_steps=n_steps, seed=seed)
             codes = machine.hidden.sample(
@@ -297,7 +299,7 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
         energies : ndarray of shape (n,)
             In nats; of the scaled data.
         """
-        return self._of_rows(X, lambda machine, rows: machine.free_energy(rows))
+        return -self._of_rows(X, lambda machine, rows: -machine.free_energy(rows))
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the log pseudo-likelihood of each row; the lowest rows are anomalies.
@@ -361,7 +363,7 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
         if countable and method != "annealing":
             value = exact_log_partition(machine)
             return LogPartition(value, 0.0, value, exact=True)
-        seed = seed_of(random_state)
+        seed = seed_of(random_state, owner)
         return annealed_log_partition(machine, n_chains=n_chains, n_steps=n_steps, seed=seed)
 
     def log_likelihood(
@@ -416,13 +418,17 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
     def _of_rows(
         self, X: ArrayLike, function: Callable[[BoltzmannMachine, Tensor], Tensor]
     ) -> NDArray[np.float64]:
-        """Return a number for each row, in double precision."""
+        """Return a log-probability for each row, in double precision.
+
+        Values outside the units' support are taken as the nearest ones within, and lower the result by twice
+        their squared distance to them.
+        """
         check_is_fitted(self)
         rows = self._checked(X)
-        machine, scaling = self._machine(torch.float64), self.encoder_.scaling
+        machine, scaling, loss = self._machine(torch.float64), self.encoder_.scaling, self.settings_.loss
         results = np.empty(len(rows))
         for start, block in blocks(self.encoder_, rows):
             scaled = scaling(block.double())
-            self._refuse_outside(float(scaled.min()), float(scaled.max()), "X")
-            results[start : start + BLOCK_ROWS] = function(machine, scaled).cpu().numpy()
+            values = function(machine, loss.nearest(scaled)) - loss.beyond(scaled).sum(1)
+            results[start : start + BLOCK_ROWS] = values.cpu().numpy()
         return results

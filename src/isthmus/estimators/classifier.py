@@ -208,7 +208,7 @@ class PretrainedClassifier(TensorsMixin, PartsMixin, ClassifierMixin, BaseEstima
         """
         owner = type(self).__name__
         with self._all_or_nothing():
-            seed = seed_of(self.random_state)
+            seed = seed_of(self.random_state, owner)
             labels = _labels(y, owner)
             check_consistent_length(X, labels)
             self.classes_, numbers = np.unique(labels, return_inverse=True)

@@ -37,6 +37,7 @@ from isthmus.estimators._quantizing import auto_step, largest_where, quantized, 
 from isthmus.estimators._rows import accept, flatten
 from isthmus.estimators._saving import weights_of
 from isthmus.estimators._tensors import TensorsMixin
+from isthmus.estimators._training_range import one_warning
 from isthmus.rows import given_rows
 
 Array = NDArray[Any]
@@ -165,6 +166,10 @@ class Compressor(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
         MissingDependencyError
             When constriction is not installed (``pip install isthmus[codec]``).
         """
+        with one_warning():
+            return self._fit(X)
+
+    def _fit(self, X: ArrayLike) -> Self:
         self._check_parameters()
         rows = self._first_rows(X)
         self.model_ = self._fitted(X)
@@ -339,6 +344,10 @@ class Compressor(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
     def _write(self, blocks: Iterable[Array], file: BinaryIO) -> int:
         """Write rows that have been checked, and return their number."""
         require_coder()
+        with one_warning():
+            return self._write_blocks(blocks, file)
+
+    def _write_blocks(self, blocks: Iterable[Array], file: BinaryIO) -> int:
         coding: Coding | None = None
         total = 0
         for rows in blocks:

@@ -226,7 +226,7 @@ class Map(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         if equal:
             return self._point(codes)
         # A random state, not a seed: openTSNE draws from it more than once.
-        state = np.random.RandomState(seed_of(self.random_state) % 2**32)
+        state = np.random.RandomState(self._seed())
         with _quiet():
             self.mapper_ = openTSNE.TSNE(
                 n_components=self.n_components,
@@ -257,7 +257,7 @@ class Map(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                 n_components=self.n_components,
                 n_neighbors=neighbours,
                 n_jobs=1,  # more would draw another map each time
-                random_state=seed_of(self.random_state) % 2**32,
+                random_state=self._seed(),
             ).fit(self._scaled(codes))
         return self.mapper_.embedding_
 
@@ -265,8 +265,11 @@ class Map(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         if self.n_components > min(codes.shape):
             wanted = f"at most {min(codes.shape)} for rows of shape {codes.shape}"
             raise wrong_parameter(type(self).__name__, "n_components", wanted, self.n_components)
-        self.mapper_ = fitted_pca(codes, self.n_components, seed=seed_of(self.random_state) % 2**32)
+        self.mapper_ = fitted_pca(codes, self.n_components, seed=self._seed())
         return self.mapper_.transform(codes.astype(np.float64))
+
+    def _seed(self) -> int:
+        return seed_of(self.random_state, type(self).__name__) % 2**32
 
     def _point(self, codes: NDArray[Any]) -> NDArray[Any]:
         """Return the map of equal rows: they have no directions in which to lie apart."""

@@ -18,8 +18,9 @@ from isthmus.errors import CollapseWarning, DataError
 from isthmus.estimators._base import BaseAutoencoder
 from isthmus.estimators._building import seed_of
 from isthmus.estimators._defaults import with_defaults
-from isthmus.estimators._inference import CodeSummary, apply_in_blocks, scaled_range
+from isthmus.estimators._inference import CodeSummary, apply_in_blocks
 from isthmus.estimators._likelihood import Bounds, bounds_of_rows
+from isthmus.estimators._training_range import one_warning
 
 #: A unit is active if the variance of its mean over the rows is greater than this (Burda et al., 2016).
 ACTIVE_VARIANCE = 0.01
@@ -94,7 +95,7 @@ class VariationalAutoencoder(BaseAutoencoder):
         check_is_fitted(self)
         owner = f"{type(self).__name__}.sample"
         check_integer(n_samples, parameter="n_samples", owner=owner, minimum=1)
-        keys = row_keys(seed_of(random_state), 0, torch.arange(n_samples, device="cpu"))
+        keys = row_keys(seed_of(random_state, owner), 0, torch.arange(n_samples, device="cpu"))
         bottleneck = self._gaussian()
         noise = normal(keys, (bottleneck.n_components,), PRIOR)
         with torch.no_grad():
@@ -117,7 +118,8 @@ class VariationalAutoencoder(BaseAutoencoder):
         """
         owner = f"{type(self).__name__}.interpolate"
         check_integer(n_steps, parameter="n_steps", owner=owner, minimum=2)
-        one, other = self.transform(start), self.transform(end)
+        with one_warning():
+            one, other = self.transform(start), self.transform(end)
         if len(one) != len(other):
             raise DataError(
                 f"{owner} takes rows in pairs, but got {len(one)} to start from and {len(other)} to end at."
@@ -211,7 +213,10 @@ class VariationalAutoencoder(BaseAutoencoder):
         Returns
         -------
         scores : ndarray of shape (n,)
-            In nats; of the scaled data, where the likelihood is a density.
+            In nats; of the scaled data, where the likelihood is a density. This bound is not measured from a
+            perfect reconstruction as `Autoencoder.score_samples` is. A value that the likelihood is not
+            defined for, such as 1.1 with "bce", is taken as the nearest one that it is defined for, and costs
+            twice its squared distance to it.
 
         References
         ----------
@@ -254,7 +259,6 @@ class VariationalAutoencoder(BaseAutoencoder):
         check_is_fitted(self)
         self._gaussian()
         rows = self._checked(X)
-        self._refuse_outside(*scaled_range(self.encoder_, rows), "X")
         return bounds_of_rows(self._assembly, self.encoder_, self.settings_.loss, rows, n_samples)
 
     def _warn_of_codes(self, summary: CodeSummary) -> None:

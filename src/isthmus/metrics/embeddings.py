@@ -261,6 +261,7 @@ def silhouette(
     """
     from sklearn.metrics import silhouette_score
 
+    check_integer(random_state, parameter="random_state", owner="silhouette")
     table = table_of(codes, "codes", "silhouette")
     known = labels_for(labels, len(table), "silhouette")
     size = None if sample_size is None or sample_size >= len(table) else sample_size
@@ -300,6 +301,7 @@ def v_measure(codes: ArrayLike, labels: ArrayLike, *, random_state: int = 0) -> 
     from sklearn.cluster import KMeans
     from sklearn.metrics import v_measure_score
 
+    check_integer(random_state, parameter="random_state", owner="v_measure")
     table = table_of(codes, "codes", "v_measure")
     known = labels_for(labels, len(table), "v_measure")
     clusters = KMeans(len(np.unique(known)), n_init=4, random_state=random_state).fit_predict(table)

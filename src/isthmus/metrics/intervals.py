@@ -56,7 +56,7 @@ def bootstrap_interval(
     True
     """
     numbers = _numbers(values, "values")
-    sums = _resampled(numbers[:, None], n_resamples, random_state)[:, 0]
+    sums = _resampled(numbers[:, None], n_resamples, random_state, "bootstrap_interval")[:, 0]
     return _interval(sums / len(numbers), confidence)
 
 
@@ -105,16 +105,16 @@ def ratio_interval(
         )
     if min(ours.min(), theirs.min()) < 0 or theirs.sum() == 0:
         raise DataError("Errors must not be negative, and those of the reference not all zero.")
-    sums = _resampled(np.stack([ours, theirs], axis=1), n_resamples, random_state)
+    sums = _resampled(np.stack([ours, theirs], axis=1), n_resamples, random_state, "ratio_interval")
     # A resample in which the reference is perfect says nothing about a ratio.
     sums = sums[sums[:, 1] > 0]
     return _interval(sums[:, 0] / sums[:, 1], confidence)
 
 
-def _resampled(columns: Vector, n_resamples: int, random_state: int) -> Vector:
+def _resampled(columns: Vector, n_resamples: int, random_state: int, owner: str) -> Vector:
     """Return the sums of the columns over rows drawn with replacement, shape (n_resamples, columns)."""
-    check_integer(n_resamples, parameter="n_resamples", owner="a bootstrap", minimum=1)
-    check_integer(random_state, parameter="random_state", owner="a bootstrap")
+    check_integer(n_resamples, parameter="n_resamples", owner=owner, minimum=1)
+    check_integer(random_state, parameter="random_state", owner=owner)
     return np.concatenate([counts @ columns for counts in _counts(len(columns), n_resamples, random_state)])
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from isthmus._checks import check_choice, check_integer, check_number
-from isthmus.objectives.reconstruction import NO_PARAMETERS, ReconstructionLoss
+from isthmus.objectives.reconstruction import NO_PARAMETERS, ReconstructionLoss, log_mixture
 
 SHARING = ("shared", "feature")
 
@@ -46,13 +46,20 @@ class GaussianLikelihood(ReconstructionLoss):
         """Return the log-variance, started at variance one."""
         return {"log_variance": _start(n_features if self.variance == "feature" else 1)}
 
-    def per_value(
+    def _per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
     ) -> Tensor:
         """Return the negative log-density of each value."""
         log_variance = parameters["log_variance"].clamp(min=math.log(self.floor))
         squared = (pre_activations - rows).square()
         return 0.5 * (squared * (-log_variance).exp() + log_variance + math.log(2 * math.pi))
+
+    def _excess_per_value(
+        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
+    ) -> Tensor:
+        """Return half the squared error of each value in units of the variance."""
+        log_variance = parameters["log_variance"].clamp(min=math.log(self.floor))
+        return 0.5 * (pre_activations - rows).square() * (-log_variance).exp()
 
 
 @dataclass(frozen=True)
@@ -82,12 +89,19 @@ class LaplaceLikelihood(ReconstructionLoss):
         """Return the log-scale, started at scale one."""
         return {"log_scale": _start(n_features if self.spread == "feature" else 1)}
 
-    def per_value(
+    def _per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
     ) -> Tensor:
         """Return the negative log-density of each value."""
         log_scale = parameters["log_scale"].clamp(min=math.log(self.floor))
         return (pre_activations - rows).abs() * (-log_scale).exp() + log_scale + math.log(2)
+
+    def _excess_per_value(
+        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
+    ) -> Tensor:
+        """Return the absolute error of each value in units of the scale."""
+        log_scale = parameters["log_scale"].clamp(min=math.log(self.floor))
+        return (pre_activations - rows).abs() * (-log_scale).exp()
 
 
 @dataclass(frozen=True)
@@ -130,11 +144,20 @@ class DiscretizedLogistic(ReconstructionLoss):
     def per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
     ) -> Tensor:
-        """Return the negative log-probability of each value, or of the nearest that there is."""
+        """Return the negative log-probability of each value.
+
+        The first and the last level hold all that lies beyond them, so values outside add nothing here.
+        """
+        return self._per_value(pre_activations, self.nearest(rows), parameters)
+
+    def _per_value(
+        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
+    ) -> Tensor:
+        """Return the negative log-probability of each value, or of the nearest level."""
         # A scale far below the distance of two values would only make one of them certain.
         log_scale = parameters["log_scale"].clamp(min=math.log(0.02 / (self.levels - 1)))
         half, sharpness = 0.5 / (self.levels - 1), (-log_scale).exp()
-        nearest = (rows.clamp(0, 1) * (self.levels - 1)).round() / (self.levels - 1)
+        nearest = (rows * (self.levels - 1)).round() / (self.levels - 1)
         above = (nearest + half - pre_activations) * sharpness
         below = (nearest - half - pre_activations) * sharpness
         # log(s(a) - s(b)) = log s(a) + log s(-b) + log(1 - exp(b - a)), where nothing cancels.
@@ -145,6 +168,14 @@ class DiscretizedLogistic(ReconstructionLoss):
         first, last = nearest <= 0, nearest >= 1
         ends = torch.where(first, functional.logsigmoid(above), functional.logsigmoid(-below))
         return -torch.where(first | last, ends, inside)
+
+    def _excess_per_value(
+        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
+    ) -> Tensor:
+        """Return the loss of each value less that of a centre on the value itself."""
+        # A centre beyond 0 or 1 makes the first or last level still more probable, but reconstructs it no better.
+        least = self._per_value(rows, rows, parameters)
+        return (self._per_value(pre_activations, rows, parameters) - least).clamp_min(0)
 
 
 class CountLikelihood(ReconstructionLoss):
@@ -168,11 +199,20 @@ class PoissonLikelihood(CountLikelihood):
 
     name: ClassVar[str] = "poisson"
 
-    def per_value(
+    def _per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
     ) -> Tensor:
         """Return the negative log-probability of each count."""
         return pre_activations.exp() - rows * pre_activations + torch.lgamma(rows + 1)
+
+    def _excess_per_value(
+        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
+    ) -> Tensor:
+        """Return half the deviance of each count."""
+        # With u = z - log(x) it is x (exp(u) - 1 - u), where nothing cancels.
+        distance = pre_activations - rows.masked_fill(rows == 0, 1.0).log()
+        excess = rows * (torch.expm1(distance) - distance)
+        return torch.where(rows == 0, pre_activations.exp(), excess.clamp_min(0))
 
 
 @dataclass(frozen=True)
@@ -203,7 +243,7 @@ class NegativeBinomial(CountLikelihood):
         """Return the logarithm of r, started at one."""
         return {"log_dispersion": _start(n_features if self.dispersion == "feature" else 1)}
 
-    def per_value(
+    def _per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
     ) -> Tensor:
         """Return the negative log-probability of each count."""
@@ -213,6 +253,20 @@ class NegativeBinomial(CountLikelihood):
         failures = -r * functional.logsigmoid(log_r - pre_activations)
         successes = -rows * functional.logsigmoid(pre_activations - log_r)
         return failures + successes - _log_rising(r, rows) + torch.lgamma(rows + 1)
+
+    def _excess_per_value(
+        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
+    ) -> Tensor:
+        """Return half the deviance of each count."""
+        log_r = parameters["log_dispersion"]
+        r = log_r.exp()
+        # With u = z - log(x) it is (r + x) log(1 - s + s exp(u)) - x u, where s = x / (r + x).
+        distance = pre_activations - rows.masked_fill(rows == 0, 1.0).log()
+        mixture = log_mixture(rows / (r + rows), distance)
+        excess = ((r + rows) * mixture - rows * distance).clamp_min(0)
+        # With no count at all it is r log(1 + m / r); softplus would be cut short.
+        none = -r * functional.logsigmoid(log_r - pre_activations)
+        return torch.where(rows == 0, none, excess)
 
 
 def _log_rising(r: Tensor, counts: Tensor) -> Tensor:

@@ -7,8 +7,9 @@ of different models of the same data can be compared and added to a KL divergenc
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -22,11 +23,18 @@ from isthmus._specification import Specification
 
 NO_PARAMETERS: Mapping[str, Tensor] = {}
 
+#: The least and the greatest value of each support.
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "real": (-math.inf, math.inf),
+    "unit": (0.0, 1.0),
+    "counts": (0.0, math.inf),
+}
+
 
 class ReconstructionLoss(Specification):
     """A loss on pre-activations, together with the link that turns them into a reconstruction."""
 
-    #: What the loss is defined for: "real" numbers, the "unit" interval, or "counts".
+    #: The values that the loss is meant for: "real" numbers, the "unit" interval, or "counts".
     support: ClassVar[str] = "real"
     #: Whether the link keeps reconstructions within bounds.
     bounded: ClassVar[bool] = False
@@ -45,11 +53,63 @@ class ReconstructionLoss(Specification):
         """Return the start values of what the loss itself learns, by name."""
         return {}
 
-    @abstractmethod
+    def nearest(self, rows: Tensor) -> Tensor:
+        """Return the nearest rows within the support; rows within it are returned as they are."""
+        low, high = LIMITS[self.support]
+        return rows if (low, high) == LIMITS["real"] else rows.clamp(low, high)
+
+    def beyond(self, rows: Tensor) -> Tensor:
+        """Return the price of each value's distance to the support, shape (batch, features).
+
+        It is twice the squared distance. By Pinsker's inequality a Bernoulli divergence is at least twice
+        the squared difference of its probabilities, so this continues the cross-entropy beyond 0 and 1: a
+        value that moves further outside always costs more.
+        """
+        return 2 * (rows - self.nearest(rows)).square()
+
     def per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
     ) -> Tensor:
-        """Return the loss of each value, shape (batch, features); differentiable by autograd."""
+        """Return the loss of each value, shape (batch, features); differentiable by autograd.
+
+        It is defined for every finite value. A value outside the support has the loss of the nearest value
+        within, plus `beyond`.
+        """
+        return self._continued(self._per_value, pre_activations, rows, parameters)
+
+    def excess_per_value(
+        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
+    ) -> Tensor:
+        """Return how much the loss of each value exceeds that of a perfect reconstruction.
+
+        For a likelihood this is half the deviance. It is 0 where the reconstruction equals the value and
+        never negative, so values of every size can be compared with each other.
+        """
+        return self._continued(self._excess_per_value, pre_activations, rows, parameters)
+
+    def _continued(
+        self,
+        within: Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor],
+        pre_activations: Tensor,
+        rows: Tensor,
+        parameters: Mapping[str, Tensor],
+    ) -> Tensor:
+        """Return what ``within`` returns, continued beyond the support."""
+        if LIMITS[self.support] == LIMITS["real"]:
+            return within(pre_activations, rows, parameters)
+        return within(pre_activations, self.nearest(rows), parameters) + self.beyond(rows)
+
+    @abstractmethod
+    def _per_value(
+        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
+    ) -> Tensor:
+        """Return the loss of values within the support."""
+
+    def _excess_per_value(
+        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
+    ) -> Tensor:
+        """Return the excess of values within the support: the loss itself, where its least value is 0."""
+        return self._per_value(pre_activations, rows, parameters)
 
     def per_row(
         self,
@@ -63,11 +123,21 @@ class ReconstructionLoss(Specification):
 
         With ``gaps``, values of ``rows`` may be NaN: they are missing, and cost nothing.
         """
-        if not gaps:
-            return self.per_value(pre_activations, rows, parameters).sum(1)
-        missing = rows.isnan()
-        values = self.per_value(pre_activations, rows.masked_fill(missing, 0.0), parameters)
-        return values.masked_fill(missing, 0.0).sum(1)
+        return _summed(self.per_value, pre_activations, rows, parameters, gaps=gaps)
+
+    def excess_per_row(
+        self,
+        pre_activations: Tensor,
+        rows: Tensor,
+        parameters: Mapping[str, Tensor] = NO_PARAMETERS,
+        *,
+        gaps: bool = False,
+    ) -> Tensor:
+        """Return how much the loss of each row exceeds that of a perfect reconstruction, shape (batch,).
+
+        The parameters are as in `per_row`.
+        """
+        return _summed(self.excess_per_value, pre_activations, rows, parameters, gaps=gaps)
 
     def batch_mean(
         self,
@@ -81,6 +151,37 @@ class ReconstructionLoss(Specification):
         With a workspace, ``pre_activations`` may be overwritten where nothing needs them any more.
         """
         return self.per_row(pre_activations, rows, parameters).mean()
+
+
+def _summed(
+    values_of: Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor],
+    pre_activations: Tensor,
+    rows: Tensor,
+    parameters: Mapping[str, Tensor],
+    *,
+    gaps: bool,
+) -> Tensor:
+    """Return the sum over each row, without what is missing."""
+    if not gaps:
+        return values_of(pre_activations, rows, parameters).sum(1)
+    missing = rows.isnan()
+    values = values_of(pre_activations, rows.masked_fill(missing, 0.0), parameters)
+    return values.masked_fill(missing, 0.0).sum(1)
+
+
+def log_mixture(share: Tensor, exponent: Tensor) -> Tensor:
+    """Return log(1 - share + share * exp(exponent)), exact near 0 and without overflow.
+
+    Parameters
+    ----------
+    share : Tensor
+        Between 0 and 1.
+    exponent : Tensor of the same shape
+        Any finite numbers.
+    """
+    small = torch.log1p(share * torch.expm1(exponent.clamp(max=1.0)))
+    large = torch.logaddexp(torch.log1p(-share), share.log() + exponent)
+    return torch.where(exponent > 1, large, small)
 
 
 class Workspace:
@@ -205,12 +306,23 @@ class BinaryCrossEntropy(ClosedFormLoss):
         """Return log-odds, as if no probability were beyond 1 in 100."""
         return torch.logit(rows, eps=0.01)
 
-    def per_value(
+    def _per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
     ) -> Tensor:
         """Return the cross-entropy of each value in nats, stable for any pre-activation."""
         # Not by softplus, which torch cuts short above 20.
         return functional.binary_cross_entropy_with_logits(pre_activations, rows, reduction="none")
+
+    def _excess_per_value(
+        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
+    ) -> Tensor:
+        """Return the Kullback-Leibler divergence of each value in nats."""
+        # With u = z - logit(x) it is log(1 - x + x exp(u)) - x u, where nothing cancels.
+        inside = (rows > 0) & (rows < 1)
+        distance = pre_activations - rows.masked_fill(~inside, 0.5).logit()
+        divergence = (log_mixture(rows, distance) - rows * distance).clamp_min(0)
+        ends = functional.softplus(torch.where(rows > 0, -pre_activations, pre_activations))
+        return torch.where(inside, divergence, ends)
 
     def mean_and_gradient(
         self, pre_activations: Tensor, rows: Tensor, workspace: Workspace, bias: Tensor | None = None
@@ -240,7 +352,7 @@ class SquaredError(ClosedFormLoss):
 
     name: ClassVar[str] = "mse"
 
-    def per_value(
+    def _per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
     ) -> Tensor:
         """Return the squared error of each value."""
@@ -259,7 +371,7 @@ class AbsoluteError(ClosedFormLoss):
 
     name: ClassVar[str] = "l1"
 
-    def per_value(
+    def _per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
     ) -> Tensor:
         """Return the absolute error of each value."""
@@ -291,7 +403,7 @@ class Huber(ClosedFormLoss):
     def __post_init__(self) -> None:
         check_number(self.delta, parameter="delta", owner="Huber", minimum=0, open_minimum=True)
 
-    def per_value(
+    def _per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
     ) -> Tensor:
         """Return Huber's loss of each value."""
