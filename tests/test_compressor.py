@@ -225,6 +225,7 @@ def test_streams_in_blocks_are_what_one_block_is(digits, model):
     assert np.concatenate(parts).tobytes() == digits.tobytes()
 
 
+@pytest.mark.filterwarnings("ignore::isthmus.errors.DataRangeWarning")
 def test_each_block_of_a_stream_is_what_it_needs_to_be(digits, model):
     of_bytes = np.round(digits * 255).astype(np.float32) / np.float32(255)
     blocks = [of_bytes[:300], digits[300:500] * np.float32(0.9), digits[500:700] * 1000]
