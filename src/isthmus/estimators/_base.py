@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 from typing import Any, Self, cast
@@ -11,7 +12,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted
 
 from isthmus._checks import check_flag
 from isthmus._device import choose_device
@@ -96,6 +96,7 @@ class BaseAutoencoder(
     n_features_in_: int
     _assembly: Assembly
     _training_range: TrainingRange | None
+    _learner: tuple[Assembly, Trainer | Stack]
 
     def __init__(
         self,
@@ -194,34 +195,36 @@ class BaseAutoencoder(
             When the loss is not finite, with a thousandth of the learning rate either.
         """
         owner = type(self).__name__
-        with opened(checkpoint) as there, self._all_or_nothing():
-            given = self._arranged(X, reset=True)
-            X = self._checked(given, reset=True, min_rows=2)
-            self.input_shape_ = shape_of_rows(given, X.shape[1])
-            seed = seed_for(self.random_state, there, owner)
-            X, held_out = self._split(X, validation_data, seed)
-            stored = self._set_up(X, seed)
+        with opened(checkpoint) as there, self._published() as model:
+            given = model._arranged(X, reset=True)
+            X = model._checked(given, reset=True, min_rows=2)
+            model.input_shape_ = shape_of_rows(given, X.shape[1])
+            seed = seed_for(model.random_state, there, owner)
+            X, held_out = model._split(X, validation_data, seed)
+            stored = model._set_up(X, seed)
             if held_out is not None:
-                self._warn_of_range(held_out, "validation_data")
-            validation = None if held_out is None else store_rows(held_out, self.encoder_.scaling)
+                model._warn_of_range(held_out, "validation_data")
+            validation = None if held_out is None else store_rows(held_out, model.encoder_.scaling)
             identify(
                 there,
                 owner=owner,
-                settings=self.settings_,
-                input_shape=self.input_shape_,
+                settings=model.settings_,
+                input_shape=model.input_shape_,
                 seed=seed,
                 rows={"X": stored, "validation_data": validation},
-                device=self._assembly.device,
+                device=model._assembly.device,
             )
-            self._initialize(stored, seed, there)
-            history = self._train(stored, validation, seed, there)
-        self.history_ = history.rows
-        self.n_epochs_ = int(history.rows[-1]["epoch"])
-        self.best_epoch_ = history.best_epoch
-        self.stop_reason_ = history.stop_reason
-        self._describe_codes(stored)
+            model._initialize(stored, seed, there)
+            history = model._train(stored, validation, seed, there)
+            model.history_ = history.rows
+            model.n_epochs_ = int(history.rows[-1]["epoch"])
+            model.best_epoch_ = history.best_epoch
+            model.stop_reason_ = history.stop_reason
+            summary = model._describe_codes(stored)
+        warn_of_dead_codes(model.code_usage_, owner, stacklevel=2)
+        model._warn_of_codes(summary)
         if history.interrupted:
-            warn_of_interruption(history, owner, self.settings_.epochs, there)
+            warn_of_interruption(history, owner, model.settings_.epochs, there)
         return self
 
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
@@ -242,36 +245,45 @@ class BaseAutoencoder(
         self : object
             The estimator.
         """
-        first = not hasattr(self, "encoder_")
-        given = self._arranged(X, reset=first)
-        X = self._checked(given, reset=first)
-        if first:
-            self.input_shape_ = shape_of_rows(given, X.shape[1])
-            self.history_, self.n_epochs_, self.best_epoch_ = [], 0, None
-            seed = seed_of(self.random_state, type(self).__name__)
-            stored = self._set_up(X, seed)
-            self._initialize(stored, seed)
-        else:
-            stored = store_rows(X, self.encoder_.scaling)
-            self._refuse_untrainable(stored, *stored.range())
-        if not hasattr(self, "_trainer"):
-            self._trainer = self._make_trainer(PARTIAL_FIT_RATE, fresh=first)
-        history = self._trainer.train(
-            stored,
-            seed=self._seed + self.n_epochs_,
-            schedule=Constant(),
-            epochs=1,
-            callbacks=check_callbacks(self.callbacks, type(self).__name__),
-            model=self,
-            anneal=False,
-        )
-        self.engine_ = self._trainer.engine
-        self.n_epochs_ += 1
-        self.best_epoch_ = self.stop_reason_ = None
-        if not first and self._training_range is not None:
-            self._training_range = self._training_range.joined(self._range_of(X))
-        self.history_ += [{**row, "epoch": self.n_epochs_} for row in history.rows]
-        self._describe_codes(stored, warn=False)
+        try:
+            with self._published() as model:
+                first = not hasattr(model, "encoder_")
+                given = model._arranged(X, reset=first)
+                X = model._checked(given, reset=first)
+                if first:
+                    model.input_shape_ = shape_of_rows(given, X.shape[1])
+                    model.history_, model.n_epochs_, model.best_epoch_ = [], 0, None
+                    seed = seed_of(model.random_state, type(self).__name__)
+                    stored = model._set_up(X, seed)
+                    model._initialize(stored, seed)
+                else:
+                    stored = store_rows(X, model.encoder_.scaling)
+                    model._refuse_untrainable(stored, *stored.range())
+                assembly, trainer = model._take_learner(fresh=first)
+                history = trainer.train(
+                    stored,
+                    seed=model._seed + model.n_epochs_,
+                    schedule=Constant(),
+                    epochs=1,
+                    callbacks=check_callbacks(model.callbacks, type(self).__name__),
+                    model=model,
+                    anneal=False,
+                )
+                # What others use is a copy, which the next pass does not touch.
+                model._install(
+                    model.settings_, copy.deepcopy(assembly), model.encoder_.scaling, assembly.device
+                )
+                model.engine_ = trainer.engine
+                model.n_epochs_ += 1
+                model.best_epoch_ = model.stop_reason_ = None
+                if not first and model._training_range is not None:
+                    model._training_range = model._training_range.joined(model._range_of(X))
+                rows = [{**row, "epoch": model.n_epochs_} for row in history.rows]
+                model.history_ = model.history_ + rows
+                model._describe_codes(stored)
+        except BaseException:
+            self.__dict__.pop("_learner", None)  # half-trained; the next pass begins at what was published
+            raise
         return self
 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
@@ -289,8 +301,8 @@ class BaseAutoencoder(
         codes : ndarray of shape (n, n_components)
             float32 for float32 rows, float64 otherwise.
         """
-        check_is_fitted(self)
-        return self._encode(self._checked(X))
+        model = self._snapshot()
+        return model._encode(model._checked(X))
 
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
         """Return the rows that codes stand for.
@@ -305,10 +317,10 @@ class BaseAutoencoder(
         rows : ndarray of shape (n, features), or (n, height, width) where it was fitted on images
             Reconstructions in the units of the data.
         """
-        check_is_fitted(self)
-        refuse_moved_codes(X, self)
-        rows = self._decode(check_codes(X, self.settings_.n_components, type(self).__name__))
-        return rows.reshape(len(rows), *self.input_shape_)
+        model = self._snapshot()
+        refuse_moved_codes(X, model)
+        rows = model._decode(check_codes(X, model.settings_.n_components, type(self).__name__))
+        return rows.reshape(len(rows), *model.input_shape_)
 
     def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
         """Return what is left of the rows of ``X`` after encoding and decoding.
@@ -323,9 +335,9 @@ class BaseAutoencoder(
         rows : ndarray of shape (n, features), or the shape of the images
             Reconstructions in the units of the data.
         """
-        check_is_fitted(self)
-        rows = self._decode(self._encode(self._checked(X)))
-        return rows.reshape(len(rows), *self.input_shape_)
+        model = self._snapshot()
+        rows = model._decode(model._encode(model._checked(X)))
+        return rows.reshape(len(rows), *model.input_shape_)
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
         """Return the share of the variance of ``X`` that the reconstruction explains.
@@ -345,8 +357,8 @@ class BaseAutoencoder(
         -------
         score : float
         """
-        check_is_fitted(self)
-        return explained_variance(self.encoder_, self.decoder_, self._checked(X))
+        model = self._snapshot()
+        return explained_variance(model.encoder_, model.decoder_, model._checked(X))
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return how well each row is reconstructed; the rows with the lowest scores are anomalies.
@@ -372,9 +384,9 @@ class BaseAutoencoder(
             At most 0, summed over the (scaled) features: nats for likelihoods, squared units for squared
             error. A row so large that its loss overflows gets the lowest finite number.
         """
-        check_is_fitted(self)
-        rows = self._checked(X)
-        return -excess_of_rows(self._assembly, self.encoder_, self.settings_.loss, rows)
+        model = self._snapshot()
+        rows = model._checked(X)
+        return -excess_of_rows(model._assembly, model.encoder_, model.settings_.loss, rows)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the fitted model to a folder: ``config.json`` and ``model.safetensors``.
@@ -391,8 +403,8 @@ class BaseAutoencoder(
         FileExistsError
             When something is already there.
         """
-        check_is_fitted(self)
-        _saving.save(self, Path(path), overwrite=overwrite)
+        model = self._snapshot()
+        _saving.save(model, Path(path), overwrite=overwrite)
 
     @property
     def _n_features_out(self) -> int:
@@ -490,7 +502,7 @@ class BaseAutoencoder(
         self._start_bottleneck(stored)
         self._seed = seed
         self._training_range = self._range_of(X)
-        self.__dict__.pop("_trainer", None)
+        self.__dict__.pop("_learner", None)
         self._refuse_untrainable(stored, low, high)
         return stored
 
@@ -553,14 +565,22 @@ class BaseAutoencoder(
         rate = share * self.settings_.learning_rate
         return Trainer(self._assembly, self.settings_, self.input_shape_, rate)
 
-    def _describe_codes(self, stored: StoredRows, *, warn: bool = True) -> None:
-        """Set what is known after training: the last loss, and how much each code unit is used."""
+    def _take_learner(self, *, fresh: bool) -> tuple[Assembly, Trainer | Stack]:
+        """Return the weights that `partial_fit` trains, installed here, and what trains them."""
+        if not hasattr(self, "_learner"):
+            assembly = copy.deepcopy(self._assembly)
+            self._install(self.settings_, assembly, self.encoder_.scaling, assembly.device)
+            self._learner = assembly, self._make_trainer(PARTIAL_FIT_RATE, fresh=fresh)
+        assembly, trainer = self._learner
+        self._install(self.settings_, assembly, self.encoder_.scaling, assembly.device)
+        return assembly, trainer
+
+    def _describe_codes(self, stored: StoredRows) -> CodeSummary:
+        """Set what is known after training, the last loss and how much each code unit is used; return the rest."""
         self.loss_ = self.history_[(self.best_epoch_ or 0) - 1]["loss"]
         summary = summary_of_codes(self._assembly, stored)
         self.code_usage_ = summary.usage
-        if warn:
-            warn_of_dead_codes(self.code_usage_, type(self).__name__, stacklevel=3)
-            self._warn_of_codes(summary)
+        return summary
 
     def _warn_of_codes(self, summary: CodeSummary) -> None:
         """Warn of what else this family can tell from the codes of its training rows."""

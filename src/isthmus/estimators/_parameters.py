@@ -4,16 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+from sklearn.utils.validation import check_is_fitted
 
 from isthmus._checks import NamedArguments
 from isthmus._specification import resolve
 from isthmus.errors import InvalidParameterError
 from isthmus.estimators._settings import PARTS
 
+Estimator = TypeVar("Estimator")
 
-class PartsMixin(NamedArguments):
-    """Parameters that are parts, and fits that succeed or leave no trace; to stand before BaseEstimator."""
+
+class PublishingMixin:
+    """Fits that show their results all at once, and methods that see one fit or another, never parts of both.
+
+    Other threads may use an estimator while it is fitted again. So `fit` works on a twin, and what became of the
+    twin is then published by one assignment. Methods that need what was learnt look at a snapshot.
+    """
+
+    @contextmanager
+    def _published(self) -> Iterator[Self]:
+        """Give a twin to work on, and take on what changed of it; nothing if what is inside fails."""
+        before = dict(self.__dict__)
+        twin = _twin(self, dict(before))
+        yield twin
+        after = twin.__dict__
+        gone = before.keys() - after.keys()
+        changed = {
+            name: value for name, value in after.items() if name not in before or before[name] is not value
+        }
+        kept = {name: value for name, value in self.__dict__.items() if name not in gone}
+        self.__dict__ = {**kept, **changed}
+
+    def _snapshot(self) -> Self:
+        """Return the estimator as it is now, which a later fit does not change.
+
+        Raises
+        ------
+        NotFittedError
+            When it is not fitted.
+        """
+        twin = _twin(self, dict(self.__dict__))
+        check_is_fitted(twin)
+        return twin
+
+
+class PartsMixin(NamedArguments, PublishingMixin):
+    """Parameters that are parts, and fits that are published at once; to stand before BaseEstimator."""
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters; ``part__setting`` changes one setting of a part, such as ``penalty__weight``.
@@ -46,13 +84,9 @@ class PartsMixin(NamedArguments):
             setattr(self, parameter, part.replace(**{setting: value}))
         return self
 
-    @contextmanager
-    def _all_or_nothing(self) -> Iterator[None]:
-        """Leave the estimator as it was, fitted or not, if what is inside fails or is interrupted."""
-        before = dict(self.__dict__)
-        try:
-            yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
+
+def _twin(estimator: Estimator, state: dict[str, Any]) -> Estimator:
+    """Return an estimator of the same class with this state."""
+    twin = object.__new__(type(estimator))
+    twin.__dict__ = state
+    return twin

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted
 
 from isthmus._checks import check_integer, wrong_parameter
 from isthmus._specification import resolve
@@ -345,11 +344,11 @@ class DenoisingAutoencoder(BaseAutoencoder):
         rows : ndarray of shape (n, features), or the shape of the images
             In the units of the data.
         """
-        check_is_fitted(self)
+        model = self._snapshot()
         rows = corrupt(
-            self.settings_, self.encoder_.scaling, self.input_shape_, self._checked(X), random_state
+            model.settings_, model.encoder_.scaling, model.input_shape_, model._checked(X), random_state
         )
-        return rows.reshape(len(rows), *self.input_shape_)
+        return rows.reshape(len(rows), *model.input_shape_)
 
 
 class ContractiveAutoencoder(BaseAutoencoder):

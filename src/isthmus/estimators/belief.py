@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from sklearn.utils.validation import check_is_fitted
 
 from isthmus._checks import check_choice, check_integer
 from isthmus._random import GIBBS, row_keys
@@ -148,16 +147,16 @@ class DeepBeliefNetwork(BaseAutoencoder):
         rows : ndarray of shape (n_samples, features), or the shape of the images
             In the units of the data.
         """
-        check_is_fitted(self)
+        model = self._snapshot()
         owner = f"{type(self).__name__}.sample"
         check_integer(n_samples, parameter="n_samples", owner=owner, minimum=1)
         check_integer(n_steps, parameter="n_steps", owner=owner, minimum=1)
-        seed, top = seed_of(random_state, owner), self._top()
+        seed, top = seed_of(random_state, owner), model._top()
         with torch.no_grad():
             states = annealed_samples(top, n_samples=n_samples, n_steps=n_steps, seed=seed)
             keys = row_keys(seed, 1, torch.arange(n_samples, device=states.device))
             codes = top.hidden.sample(top.hidden_inputs(states), keys, GIBBS)
-        return self.inverse_transform(codes.cpu().numpy())
+        return model.inverse_transform(codes.cpu().numpy())
 
     def _configuration(self) -> dict[str, Any]:
         fixed = {

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from isthmus._checks import check_choice, check_integer, wrong_parameter
@@ -212,20 +211,20 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
         rows : ndarray of shape (n, features), or the shape of the images
             In the units of the data.
         """
-        check_is_fitted(self)
+        model = self._snapshot()
         owner = f"{type(self).__name__}.gibbs"
         check_integer(n_steps, parameter="n_steps", owner=owner, minimum=1)
-        rows = self._checked(X)
+        rows = model._checked(X)
         drawn = np.empty(rows.shape, dtype=precision_of(rows))
         keys = row_keys(seed_of(random_state, owner), 0, torch.arange(len(rows), device="cpu"))
-        machine, scaling = self._machine(torch_precision(rows)), self.encoder_.scaling
+        machine, scaling = model._machine(torch_precision(rows)), model.encoder_.scaling
         with torch.no_grad():
-            for start, block in blocks(self.encoder_, rows):
+            for start, block in blocks(model.encoder_, rows):
                 states, part = scaling(block), slice(start, start + BLOCK_ROWS)
                 for number in range(n_steps):
                     states = machine.gibbs_step(states, keys[part].to(states.device), number)
                 drawn[part] = scaling.inverse(states).cpu().numpy()
-        return drawn.reshape(len(drawn), *self.input_shape_)
+        return drawn.reshape(len(drawn), *model.input_shape_)
 
     def reconstruct(self, X: ArrayLike, n_steps: int = 1, *, random_state: Any = None) -> NDArray[Any]:
         """Return what the machine makes of rows after some steps.
@@ -245,12 +244,12 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
         rows : ndarray of shape (n, features), or the shape of the images
             In the units of the data.
         """
-        check_is_fitted(self)
+        model = self._snapshot()
         owner = f"{type(self).__name__}.reconstruct"
         if check_integer(n_steps, parameter="n_steps", owner=owner, minimum=1) == 1:
             return super().reconstruct(X)
         with one_warning():
-            return super().reconstruct(self.gibbs(X, n_steps - 1, random_state=random_state))
+            return BaseAutoencoder.reconstruct(model, model.gibbs(X, n_steps - 1, random_state=random_state))
 
     def sample(self, n_samples: int = 1, *, n_steps: int = 1000, random_state: Any = None) -> NDArray[Any]:
         """Draw rows from the machine.
@@ -272,11 +271,11 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
         rows : ndarray of shape (n_samples, features), or the shape of the images
             Means of the visible units in the last step, in the units of the data.
         """
-        check_is_fitted(self)
+        model = self._snapshot()
         owner = f"{type(self).__name__}.sample"
         check_integer(n_samples, parameter="n_samples", owner=owner, minimum=1)
         check_integer(n_steps, parameter="n_steps", owner=owner, minimum=1)
-        machine, seed = self._machine(), seed_of(random_state, owner)
+        machine, seed = model._machine(), seed_of(random_state, owner)
         with torch.no_grad():
             states = annealed_samples(machine, n_samples=n_samples, n_steps=n_steps, seed=seed)
             codes = machine.hidden.sample(
@@ -284,7 +283,7 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
                 row_keys(seed, 1, torch.arange(n_samples, device=states.device)),
                 GIBBS,
             )
-        return self.inverse_transform(codes.cpu().numpy())
+        return model.inverse_transform(codes.cpu().numpy())
 
     def free_energy(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the free energy of each row: minus its log-likelihood, up to a constant.
@@ -350,12 +349,12 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
         2008. R. Grosse, Z. Ghahramani and R. P. Adams, "Sandwiching the marginal likelihood using
         bidirectional Monte Carlo", arXiv:1511.02543, 2015.
         """
-        check_is_fitted(self)
+        model = self._snapshot()
         owner = f"{type(self).__name__}.log_partition"
         check_choice(method, ("auto", "exact", "annealing"), parameter="method", owner=owner)
         check_integer(n_chains, parameter="n_chains", owner=owner, minimum=2)
         check_integer(n_steps, parameter="n_steps", owner=owner, minimum=1)
-        machine = self._machine(torch.float64)
+        machine = model._machine(torch.float64)
         countable = can_be_counted(machine)
         if method == "exact" and not countable:
             wanted = "'annealing' or 'auto' for a machine without a layer of at most 20 binary units"
@@ -384,8 +383,9 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
             In nats; of the scaled data, where the likelihood is a density. As exact as the partition
             function.
         """
-        known = self.log_partition() if log_partition is None else log_partition
-        return -self.free_energy(X) - known.value
+        model = self._snapshot()
+        known = model.log_partition() if log_partition is None else log_partition
+        return -model.free_energy(X) - known.value
 
     def _configuration(self) -> dict[str, Any]:
         own = self.get_params(deep=False)
@@ -412,7 +412,7 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
     def _array(self, part: Callable[[BoltzmannMachine], Tensor]) -> NDArray[Any]:
         if not hasattr(self, "_assembly"):
             raise AttributeError(f"This {type(self).__name__} is not fitted yet. Call fit first.")
-        return np.asarray(part(self._machine()).detach().cpu().numpy())
+        return np.asarray(part(self._snapshot()._machine()).detach().cpu().numpy())
 
     @torch.no_grad()
     def _of_rows(
@@ -423,11 +423,11 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
         Values outside the units' support are taken as the nearest ones within, and lower the result by twice
         their squared distance to them.
         """
-        check_is_fitted(self)
-        rows = self._checked(X)
-        machine, scaling, loss = self._machine(torch.float64), self.encoder_.scaling, self.settings_.loss
+        model = self._snapshot()
+        rows = model._checked(X)
+        machine, scaling, loss = model._machine(torch.float64), model.encoder_.scaling, model.settings_.loss
         results = np.empty(len(rows))
-        for start, block in blocks(self.encoder_, rows):
+        for start, block in blocks(model.encoder_, rows):
             scaled = scaling(block.double())
             values = function(machine, loss.nearest(scaled)) - loss.beyond(scaled).sum(1)
             results[start : start + BLOCK_ROWS] = values.cpu().numpy()

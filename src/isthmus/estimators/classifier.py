@@ -207,22 +207,22 @@ class PretrainedClassifier(TensorsMixin, PartsMixin, ClassifierMixin, BaseEstima
             When a parameter or the data cannot be used; the message says what to do.
         """
         owner = type(self).__name__
-        with self._all_or_nothing():
-            seed = seed_of(self.random_state, owner)
+        with self._published() as model:
+            seed = seed_of(model.random_state, owner)
             labels = _labels(y, owner)
             check_consistent_length(X, labels)
-            self.classes_, numbers = np.unique(labels, return_inverse=True)
-            if len(self.classes_) == 1:
+            model.classes_, numbers = np.unique(labels, return_inverse=True)
+            if len(model.classes_) == 1:
                 raise DataError(
-                    f"y of {owner} has one class, {self.classes_.tolist()[0]!r}, but two at least are needed."
+                    f"y of {owner} has one class, {model.classes_.tolist()[0]!r}, but two at least are needed."
                 )
-            self._take_encoder(X, unlabelled, seed)
-            rows, validation = self._rows(X, numbers, validation_data, seed)
-            history = self._train(rows, validation, seed)
-        self.history_ = history.rows
-        self.n_epochs_ = len(history.rows)
-        self.best_epoch_ = history.best_epoch
-        self.loss_ = self.history_[(self.best_epoch_ or 0) - 1]["loss"]
+            model._take_encoder(X, unlabelled, seed)
+            rows, validation = model._rows(X, numbers, validation_data, seed)
+            history = model._train(rows, validation, seed)
+            model.history_ = history.rows
+            model.n_epochs_ = len(history.rows)
+            model.best_epoch_ = history.best_epoch
+            model.loss_ = model.history_[(model.best_epoch_ or 0) - 1]["loss"]
         if history.interrupted:
             warnings.warn(
                 f"Training of {owner} was interrupted after epoch {self.n_epochs_}; the weights so far were kept.",
@@ -245,7 +245,7 @@ class PretrainedClassifier(TensorsMixin, PartsMixin, ClassifierMixin, BaseEstima
             For two, that of the second class less that of the first.
         """
         logits = self._logits(X)
-        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Return the logarithms of the classes' probabilities.
@@ -288,8 +288,8 @@ class PretrainedClassifier(TensorsMixin, PartsMixin, ClassifierMixin, BaseEstima
         -------
         labels : ndarray of shape (n,)
         """
-        logits = self._logits(X)
-        return np.asarray(self.classes_[logits.argmax(axis=1)])
+        model = self._snapshot()
+        return np.asarray(model.classes_[model._logits(X).argmax(axis=1)])
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -412,8 +412,8 @@ class PretrainedClassifier(TensorsMixin, PartsMixin, ClassifierMixin, BaseEstima
         return torch.from_numpy(weights.astype(np.float32))
 
     def _logits(self, X: ArrayLike) -> NDArray[Any]:
-        check_is_fitted(self)
-        return apply_in_blocks(self.network_, self.autoencoder_._checked(X), len(self.classes_))
+        model = self._snapshot()
+        return apply_in_blocks(model.network_, model.autoencoder_._checked(X), len(model.classes_))
 
 
 def _labels(y: Any, owner: str) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_array
 
 from isthmus._checks import wrong_parameter
 from isthmus.bottlenecks import ScalarQuantizer, VectorQuantizer
@@ -74,10 +74,10 @@ class VectorQuantizedAutoencoder(BaseAutoencoder):
         tokens : ndarray of int64, shape (n, vectors, levels)
             The numbers of the entries of the codebooks.
         """
-        check_is_fitted(self)
-        quantizer, rows = self._quantizer(), self._checked(X)
+        model = self._snapshot()
+        quantizer, rows = model._quantizer(), model._checked(X)
         features = torch.from_numpy(
-            apply_in_blocks(self.encoder_.featuring, rows, self.settings_.n_components)
+            apply_in_blocks(model.encoder_.featuring, rows, model.settings_.n_components)
         )
         with torch.no_grad():
             parts = [quantizer.to(features.dtype).tokens(part) for part in torch.split(features, BLOCK_ROWS)]
@@ -96,8 +96,8 @@ class VectorQuantizedAutoencoder(BaseAutoencoder):
         rows : ndarray of shape (n, features), or the shape of the images
             Reconstructions in the units of the data.
         """
-        check_is_fitted(self)
-        quantizer, owner = self._quantizer(), type(self).__name__
+        model = self._snapshot()
+        quantizer, owner = model._quantizer(), type(self).__name__
         numbers = check_array(tokens, dtype=np.int64, allow_nd=True, ensure_2d=False, input_name="tokens")
         if numbers.shape[1:] != quantizer.tokens_shape:
             raise DataError(
@@ -111,13 +111,13 @@ class VectorQuantizedAutoencoder(BaseAutoencoder):
             )
         with torch.no_grad():
             codes = quantizer.double().entries(torch.from_numpy(numbers))
-        return self.inverse_transform(codes.numpy())
+        return model.inverse_transform(codes.numpy())
 
     @property
     def tokens_shape_(self) -> tuple[int, int]:
         """The shape of the tokens of one row: (vectors, levels)."""
-        check_is_fitted(self)
-        vectors, levels = self._quantizer().tokens_shape
+        model = self._snapshot()
+        vectors, levels = model._quantizer().tokens_shape
         return vectors, levels
 
     def _quantizer(self) -> VectorQuantizer | ScalarQuantizer:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
-from sklearn.utils.validation import check_is_fitted
 
 from isthmus._checks import check_integer, check_number, wrong_parameter
 from isthmus._random import PRIOR, normal, row_keys
@@ -92,15 +91,15 @@ class VariationalAutoencoder(BaseAutoencoder):
         rows : ndarray of shape (n_samples, features), or the shape of the images
             What the likelihood expects for each code, in the units of the data.
         """
-        check_is_fitted(self)
+        model = self._snapshot()
         owner = f"{type(self).__name__}.sample"
         check_integer(n_samples, parameter="n_samples", owner=owner, minimum=1)
         keys = row_keys(seed_of(random_state, owner), 0, torch.arange(n_samples, device="cpu"))
-        bottleneck = self._gaussian()
+        bottleneck = model._gaussian()
         noise = normal(keys, (bottleneck.n_components,), PRIOR)
         with torch.no_grad():
             codes = bottleneck.prior.sample(noise.to(bottleneck.prior_mean.device)).cpu()
-        return self.inverse_transform(codes.numpy())
+        return model.inverse_transform(codes.numpy())
 
     def interpolate(self, start: ArrayLike, end: ArrayLike, n_steps: int = 10) -> NDArray[Any]:
         """Return the way from rows to other rows, along straight lines between their codes.
@@ -118,16 +117,17 @@ class VariationalAutoencoder(BaseAutoencoder):
         """
         owner = f"{type(self).__name__}.interpolate"
         check_integer(n_steps, parameter="n_steps", owner=owner, minimum=2)
+        model = self._snapshot()
         with one_warning():
-            one, other = self.transform(start), self.transform(end)
+            one, other = model.transform(start), model.transform(end)
         if len(one) != len(other):
             raise DataError(
                 f"{owner} takes rows in pairs, but got {len(one)} to start from and {len(other)} to end at."
             )
         shares = np.linspace(0, 1, n_steps, dtype=one.dtype)[None, :, None]
         codes = one[:, None] * (1 - shares) + other[:, None] * shares
-        rows = self.inverse_transform(codes.reshape(len(one) * n_steps, -1))
-        return rows.reshape(len(one), n_steps, *self.input_shape_)
+        rows = model.inverse_transform(codes.reshape(len(one) * n_steps, -1))
+        return rows.reshape(len(one), n_steps, *model.input_shape_)
 
     def manifold(self, n_steps: int = 15, *, share: float = 0.9) -> NDArray[Any]:
         """Return what lies where in a code of two units: a grid of decoded rows.
@@ -147,21 +147,21 @@ class VariationalAutoencoder(BaseAutoencoder):
             The first index goes with the second code unit, the second index with the first, both
             upwards.
         """
-        check_is_fitted(self)
+        model = self._snapshot()
         owner = f"{type(self).__name__}.manifold"
         check_integer(n_steps, parameter="n_steps", owner=owner, minimum=2)
         check_number(
             share, parameter="share", owner=owner, minimum=0, maximum=1, open_minimum=True, open_maximum=True
         )
-        bottleneck = self._gaussian()
+        bottleneck = model._gaussian()
         if bottleneck.n_components != 2:
             raise wrong_parameter(owner, "n_components", "2 for a grid", bottleneck.n_components)
         quantiles = ndtri(np.linspace((1 - share) / 2, (1 + share) / 2, n_steps))
         mean = bottleneck.prior_mean.detach().cpu().double().numpy()
         deviation = np.exp(0.5 * bottleneck.prior_log_variance.detach().cpu().double().numpy())
         first, second = np.meshgrid(*(mean[i] + deviation[i] * quantiles for i in range(2)))
-        rows = self.inverse_transform(np.column_stack([first.ravel(), second.ravel()]).astype(np.float32))
-        return rows.reshape(n_steps, n_steps, *self.input_shape_)
+        rows = model.inverse_transform(np.column_stack([first.ravel(), second.ravel()]).astype(np.float32))
+        return rows.reshape(n_steps, n_steps, *model.input_shape_)
 
     def latent_distribution(self, X: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return mean and standard deviation of the code of each row.
@@ -175,11 +175,11 @@ class VariationalAutoencoder(BaseAutoencoder):
         -------
         mean, std : ndarray of shape (n, n_components)
         """
-        check_is_fitted(self)
-        rows, width = self._checked(X), self.settings_.n_components
-        features = apply_in_blocks(self.encoder_.featuring, rows, 2 * width)
+        model = self._snapshot()
+        rows, width = model._checked(X), model.settings_.n_components
+        features = apply_in_blocks(model.encoder_.featuring, rows, 2 * width)
         with torch.no_grad():
-            posterior = self._gaussian().posterior(torch.from_numpy(features))
+            posterior = model._gaussian().posterior(torch.from_numpy(features))
         return posterior.mean.numpy().copy(), np.exp(0.5 * posterior.log_variance.numpy())
 
     def elbo(self, X: ArrayLike) -> dict[str, NDArray[np.float64]]:
@@ -256,10 +256,10 @@ class VariationalAutoencoder(BaseAutoencoder):
         return bottleneck
 
     def _bounds(self, X: ArrayLike, n_samples: int) -> Bounds:
-        check_is_fitted(self)
-        self._gaussian()
-        rows = self._checked(X)
-        return bounds_of_rows(self._assembly, self.encoder_, self.settings_.loss, rows, n_samples)
+        model = self._snapshot()
+        model._gaussian()
+        rows = model._checked(X)
+        return bounds_of_rows(model._assembly, model.encoder_, model.settings_.loss, rows, n_samples)
 
     def _warn_of_codes(self, summary: CodeSummary) -> None:
         active, width = (
@@ -272,5 +272,5 @@ class VariationalAutoencoder(BaseAutoencoder):
                 "the others are left at the prior. Try Gaussian(warm_up=0.5), free_bits=0.1 or a smaller beta, "
                 "a smaller learning_rate, or a weaker decoder.",
                 CollapseWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
