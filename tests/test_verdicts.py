@@ -23,7 +23,7 @@ from isthmus import (
     load,
 )
 from isthmus.cli import main
-from isthmus.errors import InvalidParameterError, MissingDependencyError, NotComparedWarning
+from isthmus.errors import DataError, InvalidParameterError, MissingDependencyError, NotComparedWarning
 from isthmus.estimators import Baseline
 from isthmus.report import render, summarise
 from isthmus.training import TimeLimit
@@ -399,3 +399,28 @@ def test_a_limit_that_is_reached_is_named(written, capsys):
     options = ["--model", "deep", "--n-components", "2", "--seconds", "0.001", "--no-rates"]
     assert main(["compare", "table.csv", *options]) == 0
     assert "Training stopped after 1 of " in capsys.readouterr().out
+
+
+def test_frames_are_compared_by_their_names():
+    pd = pytest.importorskip("pandas")
+    train, test = (pd.DataFrame(rows, columns=list("abcdefgh")) for rows in money_and_shares())
+    model = Autoencoder(2, epochs=2, random_state=0).fit(train)
+    framed = comparison.compare({"model": model}, train, test)
+    plain = comparison.compare({"model": model}, train.to_numpy(), test.to_numpy())  # and no warning
+    assert framed == plain
+    assert comparison.evaluate(model, test)["sse"] == framed[0]["sse"]
+    with pytest.raises(
+        DataError, match=r"the test rows of compare should match .* the column 'h' where X has 'a'"
+    ):
+        comparison.compare({"model": model}, train, test[list("hbcdefga")])
+    with pytest.raises(DataError, match="should match those that model was fitted on"):
+        comparison.compare({"model": model}, train[list("hbcdefga")], test[list("hbcdefga")])
+
+
+def test_tensors_are_compared_like_arrays():
+    torch = pytest.importorskip("torch")
+    train, test = photographs()
+    model = Autoencoder(4, epochs=1, random_state=0).fit(train)
+    assert comparison.compare(
+        {"model": model}, torch.tensor(train), torch.tensor(test)
+    ) == comparison.compare({"model": model}, train, test)

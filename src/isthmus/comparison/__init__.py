@@ -10,7 +10,7 @@ rates.py       errors at equal bytes
 """
 
 from isthmus.comparison.comparing import compare, fit_within, unsuitable
-from isthmus.comparison.contests import Contest, contest, evaluate_with_pca, training_words
+from isthmus.comparison.contests import Contest, accepted, contest, evaluate_with_pca, training_words
 from isthmus.comparison.models import (
     Model,
     Reconstruction,
@@ -46,6 +46,7 @@ __all__ = [
     "Reconstruction",
     "Space",
     "Spectrum",
+    "accepted",
     "all_rates",
     "choose_space",
     "code_width",

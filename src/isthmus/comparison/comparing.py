@@ -12,7 +12,7 @@ import numpy as np
 
 from isthmus import metrics
 from isthmus._checks import check_integer, check_number, wrong_parameter
-from isthmus.comparison.contests import Contest, contest
+from isthmus.comparison.contests import Contest, accepted, contest
 from isthmus.comparison.models import describe, in_space, reconstruct
 from isthmus.comparison.spaces import Space
 from isthmus.comparison.verdicts import judged
@@ -114,7 +114,7 @@ def compare(
     (['twin', 'PCA-2'], 'twin: as good as PCA with 2 component')
     """
     check_integer(random_state, parameter="random_state", owner="compare")
-    train, test = np.asarray(X_train), np.asarray(X_test)
+    models, train, test = accepted(models, X_train, X_test, "compare")
     labels = _labels(y_train, y_test, len(train), len(test))
     held = contest(models, train, test, space, image_shape=image_shape, seed=random_state)
     took = dict(held.seconds) | dict(seconds or {})

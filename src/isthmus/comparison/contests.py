@@ -6,13 +6,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
 from isthmus.comparison.models import compared_width, describe, reconstruct, with_pca
 from isthmus.comparison.spaces import Space, choose_space
 from isthmus.comparison.tasks import Bench, judge_task
 from isthmus.comparison.verdicts import Spectrum, judged
+from isthmus.errors import DataError
 from isthmus.estimators import BaseAutoencoder
+from isthmus.estimators._names import FEATURE_NAMES, column_names, refuse_other_columns, without_names
+from isthmus.rows import given_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     Array: TypeAlias = NDArray[Any]
     Row: TypeAlias = dict[str, Any]
 
-__all__ = ["Contest", "contest", "evaluate_with_pca", "training_words"]
+__all__ = ["Contest", "accepted", "contest", "evaluate_with_pca", "training_words"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +74,41 @@ class Contest:
             "task": judge_task(name, model, self.bench),
             "training": training_words(model),
         }
+
+
+def accepted(
+    models: Mapping[str, Model], X_train: Any, X_test: Any, owner: str
+) -> tuple[dict[str, Model], Array, Array]:
+    """Return models and rows as they are compared: plain arrays, whose columns are those of the models.
+
+    Parameters
+    ----------
+    models : mapping of name to Model
+        Fitted models.
+    X_train, X_test : array-like or data frame
+        Rows in any container that an autoencoder takes.
+    owner : str
+        The function that was called, for messages.
+
+    Raises
+    ------
+    DataError
+        If two tables, or a table and a model, have other columns, or the same in another order.
+    """
+    refuse_other_columns(X_train, X_test, "the test rows", owner)
+    names = column_names(X_train)
+    for name, model in models.items():
+        own = getattr(model, FEATURE_NAMES, None)
+        if names is not None and own is not None and list(own) != names:
+            raise DataError(
+                f"The feature names of the training rows of {owner} should match those that {name} was fitted on, in the "
+                "same order."
+            )
+    bare = {name: without_names(model) for name, model in models.items()}
+    rows = [
+        given_rows(X, f"{part} of {owner}").values for X, part in ((X_train, "X_train"), (X_test, "X_test"))
+    ]
+    return bare, *rows
 
 
 def contest(
@@ -158,8 +194,8 @@ def evaluate_with_pca(
     model_row, pca_row : dict
         As in the result of :func:`compare`, without what codes tell about neighbours and labels.
     """
-    train, test = np.asarray(X_train), np.asarray(X)
-    held = contest({name: model}, train, test, space, image_shape=image_shape, owner="evaluate_with_pca")
+    models, train, test = accepted({name: model}, X_train, X, "evaluate_with_pca")
+    held = contest(models, train, test, space, image_shape=image_shape, owner="evaluate_with_pca")
     rows, errors = [], {}
     for contender, fitted in held.contenders.items():
         result = reconstruct(fitted, test)

@@ -12,7 +12,9 @@ from isthmus._checks import wrong_parameter
 from isthmus.comparison.spaces import RAW, ScaledModel, Space, space_of
 from isthmus.errors import DataError
 from isthmus.estimators import Baseline, Model
+from isthmus.estimators._names import without_names
 from isthmus.metrics import binary_cross_entropy, code_statistics, squared_error
+from isthmus.rows import given_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -208,7 +210,9 @@ def evaluate(model: Model, X: Array, space: Space | None = None) -> Row:
     >>> round(numbers["explained_variance"], 2)
     0.99
     """
-    return describe(X, reconstruct(model, X), space_of(model) if space is None else space)
+    rows = given_rows(X, "X of evaluate").values
+    result = reconstruct(without_names(model), rows)
+    return describe(rows, result, space_of(model) if space is None else space)
 
 
 def fit_pca(train: Array, n_components: int, space: Space = RAW) -> Model:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from isthmus._checks import wrong_parameter
-from isthmus.comparison import Space, contest, describe, judged, reconstruct
+from isthmus.comparison import Space, accepted, contest, describe, judged, reconstruct
 from isthmus.errors import DataError
 from isthmus.report import maps as planes
 from isthmus.report import pictures, tables
@@ -134,7 +134,7 @@ def summarise(
     """
     if not models:
         raise wrong_parameter("summarise", "models", "at least one fitted model", dict(models))
-    X_train, X_test = np.asarray(X_train), np.asarray(X_test)
+    models, X_train, X_test = accepted(models, X_train, X_test, "summarise")
     held = contest(models, X_train, X_test, space, image_shape=image_shape, owner="summarise")
     contenders = held.contenders
     view = _View(
