@@ -101,14 +101,12 @@ def accepted(
         own = getattr(model, FEATURE_NAMES, None)
         if names is not None and own is not None and list(own) != names:
             raise DataError(
-                f"The feature names of the training rows of {owner} should match those that {name} was fitted on, in the "
-                "same order."
+                f"The feature names of the training rows of {owner} should match those that {name} was fitted on, in "
+                "the same order."
             )
     bare = {name: without_names(model) for name, model in models.items()}
-    rows = [
-        given_rows(X, f"{part} of {owner}").values for X, part in ((X_train, "X_train"), (X_test, "X_test"))
-    ]
-    return bare, *rows
+    train, test = given_rows(X_train, f"X_train of {owner}"), given_rows(X_test, f"X_test of {owner}")
+    return bare, train.values, test.values
 
 
 def contest(
