@@ -15,6 +15,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from helpers import CONFIGURATIONS, ESTIMATORS, MACHINES, as_given, assert_same_weights, by_name, linear, sse
 from isthmus import Autoencoder, SparseAutoencoder, VariationalAutoencoder
+from isthmus.errors import DataError
 from isthmus.estimators import _trainer
 from isthmus.objectives import L1
 from isthmus.training import ResidentBatches
@@ -141,6 +142,61 @@ def test_every_pass_of_partial_fit_has_its_own_order(rows, monkeypatch):
     for _ in range(3):
         model.partial_fit(rows)
     assert len({tuple(order) for order in orders}) == len(orders) == 3
+
+
+TABLE = np.random.default_rng(0).normal(size=(400, 2)) @ np.random.default_rng(1).normal(size=(2, 6))
+TABLE = np.array([1e4, 900, 30, 1, 0.02, 0.5]) * (
+    TABLE + 0.3 * np.random.default_rng(2).normal(size=(400, 6)) + 5
+)
+
+
+@pytest.mark.parametrize("rows", [TABLE[:1], TABLE[:9], np.repeat(TABLE[:9], 30, axis=0)], ids=len)
+@pytest.mark.parametrize(
+    "model",
+    [
+        Autoencoder(2),
+        Autoencoder(2, scale="minmax"),
+        Autoencoder(2, scale="none"),  # the loss is still open
+        Autoencoder(2, scale="none", loss="mse", bottleneck="vq"),
+        Autoencoder(2, scale="none", loss="mse", initialization="pca"),
+    ],
+    ids=str,
+)
+def test_first_rows_that_are_too_few_are_refused(model, rows):
+    model = clone(model)
+    with pytest.raises(
+        DataError, match=r"first rows given to Autoencoder.partial_fit .* at least 10 different"
+    ):
+        model.partial_fit(rows)
+    assert not hasattr(model, "encoder_")
+    model.partial_fit(TABLE[:10]).partial_fit(TABLE[:1])
+    assert model.n_epochs_ == 2
+
+
+@pytest.mark.parametrize(
+    ("model", "row"),
+    [
+        (Autoencoder(2, scale="none", loss="mse"), TABLE[:1]),
+        (Autoencoder(2), np.arange(6, dtype=np.uint8)[None]),
+        (Autoencoder(2, loss="poisson"), np.arange(6.0)[None]),
+    ],
+)
+def test_a_single_row_will_do_where_nothing_is_left_to_decide(model, row):
+    assert clone(model).partial_fit(row).n_epochs_ == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ten_first_rows_tell_the_scale_well_enough(seed):
+    # With one row the variance that is explained of the standardised columns is -15 to -54.
+    rows = TABLE[np.random.default_rng(seed).permutation(len(TABLE))]
+    explained = []
+    for first in (10, len(rows)):
+        model = Autoencoder(2, random_state=0).partial_fit(rows[:first])
+        for _ in range(30):
+            model.partial_fit(rows)
+        errors = (model.reconstruct(rows) - rows) / rows.std(0)
+        explained.append(1 - np.square(errors).sum(1).mean() / rows.shape[1])
+    assert explained[0] > explained[1] - 0.1 > 0.5
 
 
 def test_partial_fit_goes_on_from_fit(digits):

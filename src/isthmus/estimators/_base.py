@@ -23,6 +23,7 @@ from isthmus.estimators._building import (
     mean_of,
     refuse_fractions,
     refuse_outside,
+    refuse_too_few,
     seed_of,
     split_rows,
     store_rows,
@@ -230,8 +231,10 @@ class BaseAutoencoder(
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Make one pass over the rows of ``X``, starting from what is already learnt.
 
-        The first call decides the scaling and everything that is ``"auto"``, so its rows should be
-        typical. The learning rate is constant, a tenth of the one that `fit` peaks at.
+        The first call decides the scaling and everything that is ``"auto"``, for good. It needs at least 10
+        different rows, unless the rows are unsigned bytes or both ``scale="none"`` and a ``loss`` are given, and
+        its rows should be typical; later calls may have any number. The learning rate is constant, a tenth
+        of the one that `fit` peaks at.
 
         Parameters
         ----------
@@ -244,6 +247,11 @@ class BaseAutoencoder(
         -------
         self : object
             The estimator.
+
+        Raises
+        ------
+        ValueError
+            When the first rows are too few, or the data cannot be used.
         """
         try:
             with self._published() as model:
@@ -255,6 +263,8 @@ class BaseAutoencoder(
                     model.history_, model.n_epochs_, model.best_epoch_ = [], 0, None
                     seed = seed_of(model.random_state, type(self).__name__)
                     stored = model._set_up(X, seed)
+                    owner, bottleneck = type(self).__name__, model._assembly.bottleneck
+                    refuse_too_few(X, model._configuration(), model.settings_, bottleneck, owner)
                     model._initialize(stored, seed)
                 else:
                     stored = store_rows(X, model.encoder_.scaling)
