@@ -201,7 +201,7 @@ def test_few_rows_are_examples_once(rows, count, monkeypatch):
 def test_errors_are_shown_beside_those_of_the_baseline(rows):
     picture = told(rows)["pictures"]["a-errors"]
     assert "by a, and by PCA-3 over it" in picture["alt"]
-    assert "It copies 0% of the rows better." in picture["caption"]  # it is PCA itself
+    assert "a reconstructs 0% of the rows better." in picture["caption"]  # it is PCA itself
 
 
 def test_exemplars_are_the_rows_with_the_largest_codes(rows, monkeypatch):

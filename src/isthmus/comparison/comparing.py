@@ -19,6 +19,7 @@ from isthmus.comparison.verdicts import judged
 from isthmus.errors import DataError, NotComparedWarning
 from isthmus.estimators import BaseAutoencoder, untrained_twin
 from isthmus.estimators.baselines import KINDS, Baseline
+from isthmus.rows import as_array, is_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -237,7 +238,7 @@ def _labels(
 ) -> tuple[Array, Array] | None:
     if y_train is None and y_test is None:
         return None
-    known = (np.asarray(y_train), np.asarray(y_test))
+    known = _array(y_train), _array(y_test)
     for labels, rows, name in zip(known, (n_train, n_test), ("y_train", "y_test"), strict=True):
         if labels.shape != (rows,):
             raise DataError(
@@ -245,6 +246,10 @@ def _labels(
                 "for training and test rows or for neither."
             )
     return known
+
+
+def _array(labels: ArrayLike | None) -> Array:
+    return as_array(labels, "labels") if is_tensor(labels) else np.asarray(labels)
 
 
 def _others(

@@ -46,6 +46,7 @@ __all__ = [
 ]
 
 SHOWN_UNITS = 64  # of what a unit adds, more pictures than these are not looked at
+ROUNDING = 1e-4  # errors that are closer, as a share of the mean error, count as equal
 
 
 def copies(originals: Array, copies_by_model: Mapping[str, Array], image_shape: Sequence[int]) -> Picture:
@@ -123,12 +124,13 @@ def errors(name: str, by_name: Mapping[str, Array]) -> Picture:
     medians = [f"{of} {np.median(values):.3g}" for of, values in by_name.items()]
     others = _listed([other for other in by_name if other != name])
     own, theirs = (by_name[key] for key in (name, others))
+    better = own < theirs - ROUNDING * theirs.mean()
     return _picture(
         lambda theme: plots.error_histogram(by_name, theme=theme),
         alt=f"Histogram of the squared errors of {len(own):,} test rows by {name}, and by {others} over it. "
         f"Medians: {_listed(medians)}.",
-        caption=f"How the squared error is spread over the test rows, beside that of {others}. It copies "
-        f"{float((own < theirs).mean()):.0%} of the rows better.",
+        caption=f"Distribution of the squared error over the test rows, beside that of {others}. {name} reconstructs "
+        f"{float(better.mean()):.0%} of the rows better.",
     )
 
 
