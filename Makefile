@@ -51,7 +51,7 @@ bench: $(INSTALLED) ## time Isthmus beside its peers and write benchmarks/RESULT
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/scaling.py
 
-claims: $(INSTALLED) ## measure what is said about autoencoders and write docs/claims.md (30 minutes)
+claims: $(INSTALLED) ## test the claims about autoencoders and write docs/claims.md (35 minutes)
 	$(BIN)/python benchmarks/claims.py
 
 clean: ## remove what the other targets made

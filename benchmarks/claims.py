@@ -1,6 +1,6 @@
 """The claims of the notebook, measured: docs/claims.md.
 
-    python benchmarks/claims.py [--only pca lda rbm bytes lossless speed maps] [--seeds 0 1 2]
+    python benchmarks/claims.py [--only pca lda rbm sparse deep bytes lossless speed maps] [--seeds 0 1 2]
 
 Writes benchmarks/claims.json and from it docs/claims.md; with ``--only`` the other experiments keep their
 numbers, with ``--write`` the page alone is written anew. What is said about pretraining comes from
@@ -21,7 +21,7 @@ from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 
 from claims_page import write_page
-from isthmus import Autoencoder, Compressor, Map, metrics
+from isthmus import Autoencoder, Compressor, KSparseAutoencoder, Map, SparseAutoencoder, metrics
 from isthmus.bottlenecks import Entropy
 from isthmus.codec import Writer
 from isthmus.codec.residuals import send_bytes
@@ -33,6 +33,9 @@ from recording import HERE, machine
 Row = dict[str, Any]
 FILES = 1000  # of one image each
 DEEP = {"hidden_layers": (512, 256), "epochs": 25}
+#: Training images of the experiments that train many models.
+FEW_ROWS = 10_000
+L1_EPOCHS, SHORT_EPOCHS, LONG_EPOCHS = 15, 10, 100
 
 
 def deep(train: Any, seed: int, **options: Any) -> Autoencoder:
@@ -63,6 +66,77 @@ def pca(train: Any, test: Any, seed: int) -> list[Row]:
     ]
     single = Autoencoder(32, epochs=10, random_state=seed).fit(train.images)
     rows.append({"model": "single layer, 32", "sse": copies_error(single, test.images)})
+    return rows
+
+
+def activity(model: Any, images: np.ndarray) -> Row:
+    codes = model.transform(images)
+    active = (codes != 0).sum(axis=1)
+    return {
+        "zeros": float((codes == 0).mean()),
+        "active": float(active.mean()),
+        "dead": int((codes == 0).all(axis=0).sum()),
+        "sse": copies_error(model, images),
+    }
+
+
+def sparse(train: Any, test: Any, seed: int) -> list[Row]:
+    """L1 penalties of three weights at three widths, beside k-sparse codes with as many active units."""
+    images, rows = train.images[:FEW_ROWS], []
+    settings = {"epochs": L1_EPOCHS, "random_state": seed}
+    for width in (32, 128, 512):
+        free = Autoencoder(width, code_activation="relu", **settings).fit(images)
+        rows.append({"model": f"{width}, no penalty", **activity(free, test.images)})
+        for weight in ("1e-4", "3e-4", "1e-3"):
+            model = SparseAutoencoder(width, penalty=f"l1:weight={weight}", **settings).fit(images)
+            found = activity(model, test.images)
+            rows.append({"model": f"{width}, L1 {weight}", **found})
+            k = max(1, round(found["active"]))
+            rival = KSparseAutoencoder(width, bottleneck=f"topk:k={k},per=row", **settings).fit(images)
+            rows.append({"model": f"{width}, k-sparse as L1 {weight}", **activity(rival, test.images)})
+    return rows
+
+
+def readability(model: Any, images: np.ndarray, labels: np.ndarray) -> Row:
+    """Three measures of how much a single code unit means by itself, each averaged over the units."""
+    codes = model.transform(images).astype(np.float64)
+    codes = codes[:, codes.std(axis=0) > 1e-6]
+    classes = [codes[labels == label] for label in np.unique(labels)]
+    between = sum(len(part) * (part.mean(axis=0) - codes.mean(axis=0)) ** 2 for part in classes)
+    correlations = np.abs(np.corrcoef(codes.T))
+    return {
+        "class share": float((between / ((codes - codes.mean(axis=0)) ** 2).sum(axis=0)).mean()),
+        "correlation": float(correlations[~np.eye(len(correlations), dtype=bool)].mean()),
+        "locality": locality(model, images),
+    }
+
+
+def locality(model: Any, images: np.ndarray) -> float:
+    """Return how much of what a unit changes in the picture lies in a tenth of the pixels."""
+    codes = model.transform(images).astype(np.float64)
+    mean, deviation = codes.mean(axis=0), codes.std(axis=0)
+    moved = mean + np.diag(deviation)[deviation > 1e-6]
+    effects = (model.inverse_transform(moved) - model.inverse_transform(mean[None])) ** 2
+    ordered = np.sort(effects, axis=1)[:, ::-1]
+    return float((ordered[:, : effects.shape[1] // 10].sum(axis=1) / ordered.sum(axis=1)).mean())
+
+
+def depth(train: Any, test: Any, seed: int) -> list[Row]:
+    """One layer and several, after few epochs and after many; the learning rate falls to zero in each training."""
+    images, rows = train.images[:FEW_ROWS], []
+    for name, layers in {"single": (), "128-64": (128, 64), "512-256": (512, 256)}.items():
+        for epochs in (SHORT_EPOCHS, LONG_EPOCHS):
+            model = Autoencoder(32, hidden_layers=layers, epochs=epochs, random_state=seed)
+            started = time.perf_counter()
+            model.fit(images)
+            rows.append(
+                {
+                    "model": f"{name}, {epochs} epochs",
+                    "seconds": time.perf_counter() - started,
+                    "sse": copies_error(model, test.images),
+                    **readability(model, test.images, test.labels),
+                }
+            )
     return rows
 
 
@@ -229,13 +303,15 @@ EXPERIMENTS: dict[str, Callable[[Any, Any, int], list[Row]]] = {
     "rbm": rbm,
     "pca": pca,
     "lda": lda,
+    "sparse": sparse,
+    "deep": depth,
     "bytes": bytes_,
     "lossless": lossless,
     "speed": speed,
     "maps": maps,
 }
 #: Experiments of which one seed is enough: what they compare is far apart, or takes no seed.
-ONE_SEED = ("bytes", "lossless", "speed")
+ONE_SEED = ("sparse", "deep", "bytes", "lossless", "speed")
 
 
 def main() -> None:

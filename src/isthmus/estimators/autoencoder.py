@@ -183,11 +183,16 @@ class Autoencoder(BaseAutoencoder):
 
 
 class SparseAutoencoder(BaseAutoencoder):
-    """An autoencoder whose code is mostly zeros: an L1 penalty on the activities of a ReLU code.
+    """An autoencoder with a ReLU code and an L1 penalty on its activities.
 
-    The default weight, 1e-4 per feature, is the notebook's: Keras adds the penalty to a loss averaged
-    over the pixels, so beside the loss summed over 784 pixels it is 0.0784. Neither form depends on
-    the batch size.
+    The penalty makes codes smaller, and with enough weight or enough units most of them zero. With the default
+    weight a narrow code stays dense: of 32 units on MNIST, between 5% and 12% of the values are zero, depending on the
+    training; of 512 units, about 80% are. A large weight also leaves units that are never active, which `fit` warns
+    about. For a given number of active units use :class:`KSparseAutoencoder`.
+
+    The default weight is 1e-4 per feature. It corresponds to 1e-4 in Keras, where the penalty is added to a loss
+    averaged over the features; here the loss is their sum, so that for 784 features the penalty counts 0.0784 times.
+    Neither form depends on the batch size.
 
     Parameters
     ----------
