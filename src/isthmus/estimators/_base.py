@@ -373,11 +373,12 @@ class BaseAutoencoder(
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return how well each row is reconstructed; the rows with the lowest scores are anomalies.
 
-        The score is minus the row's loss in excess of that of a perfect reconstruction: 0 is the best score
-        that there is. For "bce" it is minus the cross-entropy plus the entropy of the row itself, for other
-        likelihoods minus half the deviance, and for squared error minus the squared error. So rows are
-        ranked by how well they are reconstructed, not by how grey or how large they are. The losses in
-        ``history_`` include what is subtracted here.
+        The score is minus the row's loss, without the part of it that no reconstruction can avoid. For "bce" it
+        is minus the cross-entropy plus the entropy of the row itself, for "poisson", "negative-binomial" and
+        "logistic" minus half the deviance, and for squared error minus the squared error: 0 is the score of
+        a perfect reconstruction. For "gaussian" and "laplace" it is the log-density, whose greatest value is
+        the same for every row. So rows are ranked by how well they are reconstructed, not by how grey or how
+        large they are. The losses in ``history_`` are the whole ones.
 
         Every finite row has a score. Values that the loss is not defined for, such as 1.1 with "bce" or -1
         with "poisson", are taken as the nearest ones that it is defined for, and cost twice their squared
@@ -391,8 +392,8 @@ class BaseAutoencoder(
         Returns
         -------
         scores : ndarray of shape (n,)
-            At most 0, summed over the (scaled) features: nats for likelihoods, squared units for squared
-            error. A row so large that its loss overflows gets the lowest finite number.
+            Summed over the (scaled) features: nats for likelihoods, squared units for squared error. A row so
+            large that its loss overflows gets the lowest finite number.
         """
         model = self._snapshot()
         rows = model._checked(X)

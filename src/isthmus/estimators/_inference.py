@@ -57,7 +57,7 @@ def _refuse_overflow(outputs: Rows) -> None:
 def excess_of_rows(
     assembly: Assembly, encoder: Encoder, loss: ReconstructionLoss, rows: Rows
 ) -> NDArray[np.float64]:
-    """Return how much the loss of each row exceeds that of a perfect reconstruction, shape (n,).
+    """Return the loss of each row without the part that the row alone decides, shape (n,).
 
     A row outside the loss's support is encoded as the nearest row within, so that its reconstruction stays
     the same however far outside it lies. Where the loss overflows, the largest finite number is returned.

@@ -54,13 +54,6 @@ class GaussianLikelihood(ReconstructionLoss):
         squared = (pre_activations - rows).square()
         return 0.5 * (squared * (-log_variance).exp() + log_variance + math.log(2 * math.pi))
 
-    def _excess_per_value(
-        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
-    ) -> Tensor:
-        """Return half the squared error of each value in units of the variance."""
-        log_variance = parameters["log_variance"].clamp(min=math.log(self.floor))
-        return 0.5 * (pre_activations - rows).square() * (-log_variance).exp()
-
 
 @dataclass(frozen=True)
 class LaplaceLikelihood(ReconstructionLoss):
@@ -95,13 +88,6 @@ class LaplaceLikelihood(ReconstructionLoss):
         """Return the negative log-density of each value."""
         log_scale = parameters["log_scale"].clamp(min=math.log(self.floor))
         return (pre_activations - rows).abs() * (-log_scale).exp() + log_scale + math.log(2)
-
-    def _excess_per_value(
-        self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
-    ) -> Tensor:
-        """Return the absolute error of each value in units of the scale."""
-        log_scale = parameters["log_scale"].clamp(min=math.log(self.floor))
-        return (pre_activations - rows).abs() * (-log_scale).exp()
 
 
 @dataclass(frozen=True)

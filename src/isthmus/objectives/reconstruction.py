@@ -80,10 +80,13 @@ class ReconstructionLoss(Specification):
     def excess_per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
     ) -> Tensor:
-        """Return how much the loss of each value exceeds that of a perfect reconstruction.
+        """Return the loss of each value without the part that the value alone decides.
 
-        For a likelihood this is half the deviance. It is 0 where the reconstruction equals the value and
-        never negative, so values of every size can be compared with each other.
+        Where the loss of a perfect reconstruction depends on the value, it is subtracted: the entropy of a grey
+        value, or the log-probability of a count given its own size. What is left is a divergence or half a
+        deviance, which is 0 for a perfect reconstruction and never negative. The densities with a learnt spread
+        are at their greatest for every perfect reconstruction alike, and remain as they are, so that models
+        with different spreads can be compared.
         """
         return self._continued(self._excess_per_value, pre_activations, rows, parameters)
 
@@ -108,7 +111,7 @@ class ReconstructionLoss(Specification):
     def _excess_per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
     ) -> Tensor:
-        """Return the excess of values within the support: the loss itself, where its least value is 0."""
+        """Return the excess of values within the support: the loss itself, where its least value is constant."""
         return self._per_value(pre_activations, rows, parameters)
 
     def per_row(
@@ -133,10 +136,7 @@ class ReconstructionLoss(Specification):
         *,
         gaps: bool = False,
     ) -> Tensor:
-        """Return how much the loss of each row exceeds that of a perfect reconstruction, shape (batch,).
-
-        The parameters are as in `per_row`.
-        """
+        """Return the sum of `excess_per_value` over each row, shape (batch,); the parameters are as in `per_row`."""
         return _summed(self.excess_per_value, pre_activations, rows, parameters, gaps=gaps)
 
     def batch_mean(
