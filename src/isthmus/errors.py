@@ -126,6 +126,10 @@ class DivergenceWarning(IsthmusWarning):
     """A training diverged, went back to where it was finite, and goes on with a smaller learning rate."""
 
 
+class IgnoredTargetWarning(IsthmusWarning):
+    """A ``y`` was given that looks like rows to learn from, and is not used."""
+
+
 class NoImprovementWarning(IsthmusWarning):
     """Training ended above the loss that it started from, and what it started from was kept."""
 
@@ -136,6 +140,10 @@ class NotComparedWarning(IsthmusWarning):
 
 class ReproducibilityWarning(IsthmusWarning):
     """A fit goes on elsewhere than it began, so that its result may differ in the last digits."""
+
+
+class RestorationWarning(IsthmusWarning):
+    """A denoising autoencoder makes corrupted rows worse than they came."""
 
 
 class TrainingInterruptedWarning(IsthmusWarning):

@@ -8,7 +8,6 @@ from isthmus.estimators.autoencoder import (
     Autoencoder,
     ContractiveAutoencoder,
     ConvolutionalAutoencoder,
-    DenoisingAutoencoder,
     KSparseAutoencoder,
     MaskedAutoencoder,
     SparseAutoencoder,
@@ -19,6 +18,7 @@ from isthmus.estimators.boltzmann import RestrictedBoltzmannMachine
 from isthmus.estimators.classifier import PretrainedClassifier
 from isthmus.estimators.codecs import AudioCodec, ByteCodec, ImageCodec
 from isthmus.estimators.compressor import Compressor, model_size
+from isthmus.estimators.denoising import DenoisingAutoencoder
 from isthmus.estimators.map import Map
 from isthmus.estimators.quantized import VectorQuantizedAutoencoder
 from isthmus.estimators.sequences import SequenceAutoencoder

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags
+from sklearn.utils import Tags, check_consistent_length
 
 from isthmus._checks import check_flag
 from isthmus._device import choose_device
@@ -25,8 +25,7 @@ from isthmus.estimators._building import (
     refuse_outside,
     refuse_too_few,
     seed_of,
-    split_rows,
-    store_rows,
+    split_places,
     within_unit_interval,
 )
 from isthmus.estimators._inference import (
@@ -38,6 +37,7 @@ from isthmus.estimators._inference import (
 )
 from isthmus.estimators._initializing import initialize, kept_at_least
 from isthmus.estimators._names import refuse_moved_codes
+from isthmus.estimators._pairs import Pair, refuse_other_kind, warn_of_ignored
 from isthmus.estimators._parameters import PartsMixin
 from isthmus.estimators._resuming import identify, opened, seed_for
 from isthmus.estimators._rows import Rows, check_codes, check_rows, shape_of_rows
@@ -165,7 +165,7 @@ class BaseAutoencoder(
         X: ArrayLike,
         y: Any = None,
         *,
-        validation_data: ArrayLike | None = None,
+        validation_data: Any = None,
         checkpoint: str | Path | Checkpoint | None = None,
     ) -> Self:
         """Learn to encode and decode the rows of ``X``.
@@ -175,10 +175,12 @@ class BaseAutoencoder(
         X : array-like of shape (n, features), or (n, height, width) and the like
             Training rows. The shape of a row is remembered and given back by `inverse_transform`.
         y : None
-            Ignored; here for scikit-learn's pipelines.
+            Ignored; here for scikit-learn's pipelines. Only :class:`isthmus.DenoisingAutoencoder` learns from
+            pairs of rows; elsewhere a ``y`` of the shape of ``X`` raises a warning.
         validation_data : array-like, optional
-            Rows like those of ``X`` on which the loss is computed after each epoch. With ``patience``
-            set, the weights of the epoch with the smallest such loss are kept.
+            Rows like those of ``X`` on which the loss is computed after each epoch; a pair of rows and targets
+            where ``y`` holds targets. With ``patience`` set, the weights of the epoch with the smallest such loss
+            are kept.
         checkpoint : str, Path or Checkpoint, optional
             A folder in which the training is saved as it goes, and from which it goes on when the same fit
             is asked for again; see :class:`isthmus.Checkpoint`.
@@ -201,18 +203,23 @@ class BaseAutoencoder(
             X = model._checked(given, reset=True, min_rows=2)
             model.input_shape_ = shape_of_rows(given, X.shape[1])
             seed = seed_for(model.random_state, there, owner)
-            X, held_out = model._split(X, validation_data, seed)
-            stored = model._set_up(X, seed)
+            pair, held_out = model._split(Pair(X, model._targets(y, X)), validation_data, seed)
+            stored = model._set_up(pair.rows, seed, pair.targets)
             if held_out is not None:
-                model._warn_of_range(held_out, "validation_data")
-            validation = None if held_out is None else store_rows(held_out, model.encoder_.scaling)
+                model._warn_of_range(held_out.rows, "validation_data")
+            validation = None if held_out is None else held_out.stored(model.encoder_.scaling)
             identify(
                 there,
                 owner=owner,
                 settings=model.settings_,
                 input_shape=model.input_shape_,
                 seed=seed,
-                rows={"X": stored, "validation_data": validation},
+                rows={
+                    "X": stored,
+                    "y": stored.targets,
+                    "validation_data": validation,
+                    "the targets of validation_data": validation and validation.targets,
+                },
                 device=model._assembly.device,
             )
             model._initialize(stored, seed, there)
@@ -224,6 +231,7 @@ class BaseAutoencoder(
             summary = model._describe_codes(stored)
         warn_of_dead_codes(model.code_usage_, owner, stacklevel=2)
         model._warn_of_codes(summary)
+        model._warn_of_result(stored, validation)
         if history.interrupted:
             warn_of_interruption(history, owner, model.settings_.epochs, there)
         return self
@@ -241,7 +249,7 @@ class BaseAutoencoder(
         X : array-like of shape (n, features)
             Rows.
         y : None
-            Ignored.
+            Ignored, as by `fit`.
 
         Returns
         -------
@@ -260,15 +268,18 @@ class BaseAutoencoder(
                 X = model._checked(given, reset=first)
                 if first:
                     model.input_shape_ = shape_of_rows(given, X.shape[1])
+                targets = model._targets(y, X)
+                if first:
                     model.history_, model.n_epochs_, model.best_epoch_ = [], 0, None
                     seed = seed_of(model.random_state, type(self).__name__)
-                    stored = model._set_up(X, seed)
+                    stored = model._set_up(X, seed, targets)
                     owner, bottleneck = type(self).__name__, model._assembly.bottleneck
                     refuse_too_few(X, model._configuration(), model.settings_, bottleneck, owner)
                     model._initialize(stored, seed)
                 else:
-                    stored = store_rows(X, model.encoder_.scaling)
-                    model._refuse_untrainable(stored, *stored.range())
+                    refuse_other_kind(model.settings_.paired, targets is not None, type(self).__name__)
+                    stored = Pair(X, targets).stored(model.encoder_.scaling)
+                    model._refuse_untrainable(stored)
                 assembly, trainer = model._take_learner(fresh=first)
                 history = trainer.train(
                     stored,
@@ -470,33 +481,56 @@ class BaseAutoencoder(
         """Return ``X`` as an array, whatever container it came in."""
         return given_rows(X, f"{argument} of {type(self).__name__}")
 
-    def _split(self, X: Rows, validation_data: ArrayLike | None, seed: int) -> tuple[Rows, Rows | None]:
-        """Return training rows and validation rows."""
-        if validation_data is None:
-            return split_rows(X, self._configuration()["validation_fraction"], seed, type(self).__name__)
-        if isinstance(validation_data, tuple):
-            wanted = "rows like those of X, not a pair: an autoencoder's target is its input"
-            raise InvalidTypeError(f"The 'validation_data' of {type(self).__name__}.fit must be {wanted}.")
-        return X, self._accepted(validation_data, argument="validation_data")
+    def _targets(self, y: Any, X: Rows) -> Rows | None:
+        """Return the rows that are to be made of those of ``X``, where ``y`` holds such; here it is ignored."""
+        warn_of_ignored(y, X, type(self).__name__, trains_on_pairs=False)
+        return None
 
-    def _set_up(self, X: Rows, seed: int) -> StoredRows:
+    def _paired(self, configuration: dict[str, Any]) -> dict[str, Any]:
+        """Return the configuration by which a model is trained that has pairs to learn from."""
+        return configuration
+
+    def _split(self, pair: Pair, validation_data: Any, seed: int) -> tuple[Pair, Pair | None]:
+        """Return training rows and validation rows, each with its targets where there are any."""
+        owner, paired = type(self).__name__, pair.targets is not None
+        if validation_data is None:
+            fraction = self._configuration()["validation_fraction"]
+            train, held_out = split_places(len(pair.rows), fraction, seed, owner)
+            return (pair, None) if held_out is None else (pair.chosen(train), pair.chosen(held_out))
+        if isinstance(validation_data, tuple) != paired or (paired and len(validation_data) != 2):
+            wanted = (
+                "a pair of rows and targets, as X and y are"
+                if paired
+                else "rows like those of X, not a pair: without a y of the shape of X, the target is the input"
+            )
+            raise InvalidTypeError(f"The 'validation_data' of {owner}.fit must be {wanted}.")
+        if not paired:
+            return pair, Pair(self._accepted(validation_data, argument="validation_data"))
+        rows, targets = (self._accepted(part, argument="validation_data") for part in validation_data)
+        check_consistent_length(rows, targets)
+        return pair, Pair(rows, targets)
+
+    def _set_up(self, X: Rows, seed: int, targets: Rows | None = None) -> StoredRows:
         """Decide the settings, build the network, and return the scaled rows."""
         owner, configuration = type(self).__name__, self._configuration()
+        if targets is not None:
+            configuration = self._paired(configuration)
         check_flag(self.verbose, parameter="verbose", owner=owner)
         device = choose_device(self.device, owner)
-        is_bytes = X.dtype == np.uint8
+        wanted = X if targets is None else targets  # the space is that of what the decoder makes
+        is_bytes = wanted.dtype == np.uint8
         counts = support_of(configuration["loss"], owner) == "counts"
         scale = "none" if counts and self.scale == "auto" else self.scale
         scaling = learn_scaling(
-            X,
+            wanted,
             scale,
             shape=self.input_shape_,
             sequential=network_for(configuration["network"], owner).is_sequential,
             bytes_=is_bytes,
             owner=owner,
         )
-        stored = store_rows(X, scaling)
-        low, high = stored.range()
+        stored = Pair(X, targets).stored(scaling)
+        low, high = stored.wanted.range()
         # Limits learnt from the training rows do not hold for others, which the cross-entropy must not
         # meet; that of bytes does.
         limits_known = scaling.trivial or (is_bytes and self.scale in {"auto", "range"})
@@ -506,15 +540,18 @@ class BaseAutoencoder(
             n_rows=len(X),
             input_shape=self.input_shape_,
             unit_interval=limits_known and within_unit_interval(low, high),
+            paired=targets is not None,
         )
         generator = torch.Generator().manual_seed(seed)
-        assembly = build_assembly(settings, self.input_shape_, generator, mean_of(stored))
+        assembly = build_assembly(settings, self.input_shape_, generator, mean_of(stored.wanted))
         self._install(settings, assembly, scaling, device)
         self._start_bottleneck(stored)
         self._seed = seed
         self._training_range = self._range_of(X)
+        if targets is not None:
+            self._training_range = self._training_range.joined(self._range_of(targets))
         self.__dict__.pop("_learner", None)
-        self._refuse_untrainable(stored, low, high)
+        self._refuse_untrainable(stored)
         return stored
 
     def _initialize(self, stored: StoredRows, seed: int, checkpoint: OpenCheckpoint | None = None) -> None:
@@ -602,8 +639,14 @@ class BaseAutoencoder(
     def _decode(self, codes: Rows) -> Rows:
         return apply_in_blocks(self.decoder_, codes, math.prod(self.input_shape_))
 
-    def _refuse_untrainable(self, stored: StoredRows, low: float, high: float) -> None:
-        """Raise if the loss is not defined for rows that are to be trained on, in this range."""
-        subject, loss = f"X of {type(self).__name__}", self.settings_.loss
-        refuse_outside(loss, low, high, subject)
-        refuse_fractions(loss, stored, subject, getattr(self, "feature_names_in_", None))
+    def _refuse_untrainable(self, stored: StoredRows) -> None:
+        """Raise if the loss is not defined for rows that are to be trained on."""
+        owner, loss = type(self).__name__, self.settings_.loss
+        subject = f"X of {owner}" if stored.targets is None else f"y of {owner}"
+        refuse_outside(loss, *stored.wanted.range(), subject)
+        refuse_fractions(loss, stored.wanted, subject, getattr(self, "feature_names_in_", None))
+        if stored.targets is not None and loss.support == "counts":
+            refuse_outside(loss, *stored.range(), f"X of {owner}")  # the encoder sees logarithms of counts
+
+    def _warn_of_result(self, stored: StoredRows, validation: StoredRows | None) -> None:
+        """Warn of what else this family can tell from what it makes of rows."""

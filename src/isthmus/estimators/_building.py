@@ -217,10 +217,12 @@ def within_unit_interval(low: float, high: float) -> bool:
     return low >= 0 and high <= 1
 
 
-def split_rows(X: Rows, fraction: float | None, seed: int, owner: str) -> tuple[Rows, Rows | None]:
-    """Return the rows to train on, and a share of them that is held out, if there is to be one."""
+def split_places(
+    n: int, fraction: float | None, seed: int, owner: str
+) -> tuple[NDArray[np.intp], NDArray[np.intp] | None]:
+    """Return which of ``n`` rows to train on, and which are held out, if any are to be."""
     if fraction is None:
-        return X, None
+        return np.arange(n), None
     fraction = check_number(
         fraction,
         parameter="validation_fraction",
@@ -230,12 +232,12 @@ def split_rows(X: Rows, fraction: float | None, seed: int, owner: str) -> tuple[
         open_minimum=True,
         open_maximum=True,
     )
-    n_held_out = max(1, round(fraction * len(X)))
-    if len(X) - n_held_out < 2:
-        wanted = f"small enough to leave 2 of {len(X)} rows to train on"
+    n_held_out = max(1, round(fraction * n))
+    if n - n_held_out < 2:
+        wanted = f"small enough to leave 2 of {n} rows to train on"
         raise wrong_parameter(owner, "validation_fraction", wanted, fraction)
-    order = np.random.default_rng(seed).permutation(len(X))
-    return X[np.sort(order[n_held_out:])], X[np.sort(order[:n_held_out])]
+    order = np.random.default_rng(seed).permutation(n)
+    return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
 
 
 def seed_of(random_state: Any, owner: str) -> int:

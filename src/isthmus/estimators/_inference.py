@@ -78,17 +78,18 @@ def excess_of_rows(
 
 
 @torch.inference_mode()
-def explained_variance(encoder: Encoder, decoder: Decoder, rows: Rows) -> float:
-    """Return the share of the variance of the scaled rows that their reconstruction explains."""
+def explained_variance(encoder: Encoder, decoder: Decoder, rows: Rows, targets: Rows | None = None) -> float:
+    """Return the share of the variance of the scaled rows, or of targets, that the reconstruction explains."""
+    targets = rows if targets is None else targets
     precision = torch_precision(rows)
     encoder, decoder = in_precision(encoder, precision), in_precision(decoder, precision)
     scaling = encoder.scaling
-    sums = sum(scaling(block).nansum(0, dtype=torch.float64) for _, block in blocks(encoder, rows))
-    counts = sum((~block.isnan()).sum(0) for _, block in blocks(encoder, rows))
+    sums = sum(scaling(block).nansum(0, dtype=torch.float64) for _, block in blocks(encoder, targets))
+    counts = sum((~block.isnan()).sum(0) for _, block in blocks(encoder, targets))
     mean = sums / counts
     unexplained = total = 0.0
-    for _, block in blocks(encoder, rows):
-        scaled = scaling(block).double()
+    for (_, block), (_, wanted) in zip(blocks(encoder, rows), blocks(encoder, targets), strict=True):
+        scaled = scaling(wanted.to(precision)).double()
         copies = scaling(decoder(encoder(block))).double()
         # What is missing counts on neither side.
         unexplained += float((scaled - copies).square().nansum())
@@ -148,12 +149,12 @@ def outputs_of(module: nn.Module, rows: StoredRows) -> Tensor:
 
 @torch.inference_mode()
 def mean_loss(assembly: Assembly, loss: ReconstructionLoss, rows: StoredRows) -> float:
-    """Return the mean reconstruction loss of scaled rows."""
+    """Return the mean loss of what is made of scaled rows."""
     total = 0.0
-    for block in rows.blocks(BLOCK_ROWS):
-        scaled = block.to(assembly.device)
-        gaps = bool(scaled.isnan().any())
-        losses = loss.per_row(assembly(scaled)[0], scaled, assembly.learnt(), gaps=gaps)
+    for block, wanted in zip(rows.blocks(BLOCK_ROWS), rows.wanted.blocks(BLOCK_ROWS), strict=True):
+        targets = wanted.to(assembly.device)
+        gaps = bool(targets.isnan().any())
+        losses = loss.per_row(assembly(block.to(assembly.device))[0], targets, assembly.learnt(), gaps=gaps)
         total += float(losses.sum(dtype=torch.float64))
     return total / len(rows)
 

@@ -62,6 +62,7 @@ def initialize(
         A row for each epoch of each layer that was trained.
     """
     kind, network = settings.initialization, assembly.network
+    rows = rows.wanted  # the start copies rows; to correct them is left to the training
     if isinstance(kind, PrincipalComponents):
         start_from_components(assembly, settings, rows, seed)
         return []

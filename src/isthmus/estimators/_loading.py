@@ -26,13 +26,13 @@ from isthmus.estimators.autoencoder import (
     Autoencoder,
     ContractiveAutoencoder,
     ConvolutionalAutoencoder,
-    DenoisingAutoencoder,
     KSparseAutoencoder,
     MaskedAutoencoder,
     SparseAutoencoder,
 )
 from isthmus.estimators.belief import DeepBeliefNetwork
 from isthmus.estimators.boltzmann import RestrictedBoltzmannMachine
+from isthmus.estimators.denoising import DenoisingAutoencoder
 from isthmus.estimators.quantized import VectorQuantizedAutoencoder
 from isthmus.estimators.sequences import SequenceAutoencoder
 from isthmus.estimators.variational import VariationalAutoencoder

@@ -42,12 +42,14 @@ class Corruption:
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return what the encoder gets, and what the decoder is to make of it."""
         noisy = self.noise(batch.rows, batch.keys, self.around)
+        if batch.targets is not None:
+            return noisy, batch.targets
         return noisy, noisy if self.noise.changes_target else batch.rows
 
 
 def untouched(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return the rows as input and as target."""
-    return batch.rows, batch.rows
+    """Return the rows as input, and as target unless they have targets of their own."""
+    return batch.rows, batch.rows if batch.targets is None else batch.targets
 
 
 #: A batch to inputs and targets.

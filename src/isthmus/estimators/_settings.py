@@ -98,6 +98,7 @@ class Settings:
     centred: bool = False
     initialization: Initialization = Random()  # noqa: RUF009
     missing: str = "auto"
+    paired: bool = False
 
     @property
     def sees_gaps(self) -> bool:
@@ -125,6 +126,7 @@ def settings_for(
     n_rows: int,
     input_shape: tuple[int, ...],
     unit_interval: bool,
+    paired: bool = False,
 ) -> Settings:
     """Check an estimator's parameters and decide what they leave open.
 
@@ -140,6 +142,8 @@ def settings_for(
         Shape of one.
     unit_interval : bool
         Whether the scaled data lie between 0 and 1, and later ones will.
+    paired : bool, default=False
+        Whether rows have targets of their own to learn from, which keeps a wide code from copying its input.
 
     Returns
     -------
@@ -175,6 +179,7 @@ def settings_for(
     restrained = (
         bottleneck.restrains
         or noise is not None
+        or paired
         or sampler is not None
         or (penalty is not None and penalty.restrains)
     )
@@ -232,6 +237,7 @@ def settings_for(
         sampler=sampler,
         centred=check_flag(parameters.get("centred", False), parameter="centred", owner=owner),
         initialization=initialization,
+        paired=paired,
         missing=check_choice(parameters.get("missing", "auto"), MISSING, parameter="missing", owner=owner),
     )
     refuse_nonsense(settings, owner)

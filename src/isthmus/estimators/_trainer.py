@@ -146,7 +146,7 @@ class Trainer:
         prepare: Preparation = untouched
         if settings.noise is not None:
             prepare = corruption(settings.noise, settings, self.input_shape, rows, self.device)
-        gaps = settings.sees_gaps and bool(rows.values.isnan().any())
+        gaps = settings.sees_gaps and bool(rows.values.isnan().any() or rows.wanted.values.isnan().any())
         if settings.sampler is not None:
             return MachineObjective(settings, prepare)
         bottleneck = self.assembly.bottleneck

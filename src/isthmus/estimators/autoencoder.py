@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from numpy.typing import ArrayLike, NDArray
-
 from isthmus._checks import check_integer, wrong_parameter
 from isthmus._specification import resolve
 from isthmus.bottlenecks import TopK
 from isthmus.estimators._base import BaseAutoencoder
-from isthmus.estimators._corrupting import corrupt
 from isthmus.estimators._defaults import with_defaults
 from isthmus.estimators._settings import PARTS
-from isthmus.objectives import L1, Contractive, GaussianNoise, Patches
+from isthmus.objectives import L1, Contractive, Patches
 
 
 class Autoencoder(BaseAutoencoder):
@@ -283,77 +280,6 @@ class KSparseAutoencoder(BaseAutoencoder):
             raise wrong_parameter(owner, "k", f"the {part.k} of its bottleneck, or one of both 'auto'", k)
         configuration["bottleneck"] = part.replace(k=k)
         return configuration
-
-
-class DenoisingAutoencoder(BaseAutoencoder):
-    """An autoencoder that is shown noisy rows and learns to make the clean ones of them.
-
-    Parameters
-    ----------
-    noise : str or part, default=GaussianNoise(std=0.5)
-        What the rows are spoilt by, in the scaled data's units: the noise to be removed later, or one
-        that makes the code robust. Drawn anew in every epoch.
-    **parameters
-        All others as in :class:`Autoencoder`, with the same defaults; ``network="convolutional"`` for
-        images.
-
-    See Also
-    --------
-    Autoencoder : The parameters and attributes in full.
-
-    References
-    ----------
-    P. Vincent, H. Larochelle, Y. Bengio and P.-A. Manzagol, "Extracting and composing robust features
-    with denoising autoencoders", ICML, 2008.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_digits
-    >>> from isthmus import DenoisingAutoencoder
-    >>> X = load_digits().data / 16
-    >>> model = DenoisingAutoencoder(32, noise="gaussian:std=0.3", epochs=30, random_state=0).fit(X)
-    >>> noisy = model.corrupt(X, random_state=1)
-    >>> bool(((model.denoise(noisy) - X) ** 2).mean() < 0.5 * ((noisy - X) ** 2).mean())
-    True
-    """
-
-    __init__ = with_defaults(BaseAutoencoder.__init__, noise=GaussianNoise())
-
-    def denoise(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the rows that noisy ones were made of, as far as the model can tell.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, features)
-            Noisy rows.
-
-        Returns
-        -------
-        rows : ndarray of shape (n, features), or the shape of the images
-            What `reconstruct` returns.
-        """
-        return self.reconstruct(X)
-
-    def corrupt(self, X: ArrayLike, *, random_state: Any = None) -> NDArray[Any]:
-        """Return rows spoilt by the model's own noise.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, features)
-            Clean rows.
-        random_state : int, RandomState, Generator or None, default=None
-            Seed of the noise.
-
-        Returns
-        -------
-        rows : ndarray of shape (n, features), or the shape of the images
-            In the units of the data.
-        """
-        model = self._snapshot()
-        rows = corrupt(
-            model.settings_, model.encoder_.scaling, model.input_shape_, model._checked(X), random_state
-        )
-        return rows.reshape(len(rows), *model.input_shape_)
 
 
 class ContractiveAutoencoder(BaseAutoencoder):

@@ -167,9 +167,9 @@ class DeepBeliefNetwork(BaseAutoencoder):
         }
         return {**DEFAULTS, **self.get_params(deep=False), **fixed}
 
-    def _set_up(self, X: Rows, seed: int) -> StoredRows:
+    def _set_up(self, X: Rows, seed: int, targets: Rows | None = None) -> StoredRows:
         check_choice(self.visible, LOSS_OF_VISIBLE, parameter="visible", owner=type(self).__name__)
-        return super()._set_up(X, seed)
+        return super()._set_up(X, seed, targets)
 
     def _make_trainer(self, share: float, *, fresh: bool) -> Stack:
         settings = self.settings_

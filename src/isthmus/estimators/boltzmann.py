@@ -30,6 +30,7 @@ from isthmus.networks import (
     exact_log_partition,
     log_pseudo_likelihood,
 )
+from isthmus.training import StoredRows
 
 #: The loss whose link is the mean of the visible units.
 LOSS_OF_VISIBLE = {"auto": "auto", "bernoulli": "bce", "gaussian": "mse"}
@@ -397,11 +398,11 @@ class RestrictedBoltzmannMachine(BaseAutoencoder):
         }
         return {**DEFAULTS, **own, **fixed}
 
-    def _set_up(self, X: Rows, seed: int) -> Any:
+    def _set_up(self, X: Rows, seed: int, targets: Rows | None = None) -> StoredRows:
         owner = type(self).__name__
         check_choice(self.visible, LOSS_OF_VISIBLE, parameter="visible", owner=owner)
         check_choice(self.hidden, UNITS, parameter="hidden", owner=owner)
-        return super()._set_up(X, seed)
+        return super()._set_up(X, seed, targets)
 
     def _machine(self, precision: torch.dtype = torch.float32) -> BoltzmannMachine:
         """Return the machine in some precision; it shares the weights in their own."""

@@ -25,7 +25,7 @@ class Batch:
     keys : Tensor of int64, shape (batch,)
         A key for each row: a function of the seed, the epoch and the row, and of nothing else.
     targets : Tensor of shape (batch, ...), optional
-        What is known of each row beside it, such as its class.
+        What is known of each row beside it, such as its class, or the row that is to be made of it.
     """
 
     rows: Tensor
@@ -64,10 +64,18 @@ class StoredRows:
         What is no single precision is widened by `blocks`, and by nothing else.
     unit : float, default=1.0
         What bytes are divided by.
+    targets : StoredRows, optional
+        The row that is to be made of each row, where that is another one.
     """
 
     values: Tensor
     unit: float = 1.0
+    targets: StoredRows | None = None
+
+    @property
+    def wanted(self) -> StoredRows:
+        """What is to be made of the rows: their targets, or themselves."""
+        return self if self.targets is None else self.targets
 
     def __len__(self) -> int:
         return len(self.values)
@@ -87,11 +95,11 @@ class StoredRows:
 
     def every(self, step: int) -> StoredRows:
         """Return each ``step``-th row."""
-        return StoredRows(self.values[::step], self.unit)
+        return StoredRows(self.values[::step], self.unit, self.targets and self.targets.every(step))
 
     def to(self, device: torch.device) -> StoredRows:
         """Return the rows in the memory of a device."""
-        return StoredRows(self.values.to(device), self.unit)
+        return StoredRows(self.values.to(device), self.unit, self.targets and self.targets.to(device))
 
     def narrowed(self, precision: torch.dtype) -> StoredRows:
         """Return the rows in a floating type of less than single precision."""
@@ -99,7 +107,12 @@ class StoredRows:
         places = torch.split(values, _NARROWED_ROWS)
         for place, block in zip(places, self.blocks(_NARROWED_ROWS), strict=True):
             place.copy_(block)
-        return StoredRows(values)
+        return StoredRows(values, targets=self.targets and self.targets.narrowed(precision))
+
+    def chosen(self, numbers: Tensor) -> Tensor:
+        """Return the rows of these numbers, ready for the network."""
+        rows = self.values[numbers]
+        return rows.float().div_(self.unit) if rows.dtype == torch.uint8 else rows
 
 
 class ResidentBatches:
@@ -116,7 +129,7 @@ class ResidentBatches:
     kernels : Kernels, optional
         Compiled functions.
     targets : Tensor of shape (n, ...), optional
-        What is known of each row beside it, on the rows' device.
+        What is known of each row beside it, on the rows' device; the rows' own targets unless given.
     """
 
     def __init__(
@@ -175,7 +188,9 @@ class ResidentBatches:
             yield Batch(batch, own, self._targets_of(chosen))
 
     def _targets_of(self, chosen: Tensor) -> Tensor | None:
-        return None if self.targets is None else self.targets[chosen]
+        if self.targets is not None:
+            return self.targets[chosen]
+        return None if self.rows.targets is None else self.rows.targets.chosen(chosen)
 
     def _order(self, number: int, seed: int) -> Tensor:
         # The seed sequence of a torch generator on the CPU depends on the seed's bits alone, so a

@@ -78,10 +78,13 @@ class CapturedStep:
         if not self.recordable or (self._fixed is not None and self._fixed.rows.shape != batch.rows.shape):
             return self.step(batch)
         if self._fixed is None:
-            self._fixed = Batch(batch.rows.clone(), batch.keys.clone())
+            targets = None if batch.targets is None else batch.targets.clone()
+            self._fixed = Batch(batch.rows.clone(), batch.keys.clone(), targets)
         fixed = self._fixed
         fixed.rows.copy_(batch.rows)
         fixed.keys.copy_(batch.keys)
+        if fixed.targets is not None and batch.targets is not None:
+            fixed.targets.copy_(batch.targets)
         if self._taken < self.WARM_UP:
             self._taken += 1
             return self.recorder.warm_up(lambda: self.step(fixed))
