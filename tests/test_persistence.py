@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import stat
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +19,7 @@ from helpers import CONFIGURATIONS, assert_same_weights
 from isthmus import Autoencoder, SparseAutoencoder, load, persistence
 from isthmus.errors import DataError, ModelFileError, OutputExistsError
 from isthmus.objectives import L1
-from isthmus.training import ReduceOnPlateau
+from isthmus.training import ReduceOnPlateau, Schedule
 
 pytestmark = pytest.mark.filterwarnings("ignore::isthmus.errors.DeadCodeWarning")
 
@@ -141,10 +144,50 @@ def test_the_files_are_json_and_safetensors_and_nothing_else(saved, model):
     assert stat.S_IMODE(saved.stat().st_mode) == 0o777 & ~mask
 
 
+def test_what_could_not_be_loaded_is_not_saved(digits, tmp_path):
+    @dataclass(frozen=True)
+    class Own(Schedule):
+        name = "own"
+
+        def factor(self, progress, losses):
+            return 1.0
+
+    fitted = Autoencoder(3, epochs=1, random_state=0).fit(digits[0][:50])
+    with pytest.raises(DataError, match=r"not saved, since .*: its parameters 'patience' must be an integer"):
+        fitted.set_params(patience=2.5).save(tmp_path / "model")
+    fitted.set_params(patience=10).settings_ = replace(fitted.settings_, schedule=Own())
+    with pytest.raises(DataError, match=r"not saved, since .*: its settings 'schedule' part must be one of"):
+        fitted.save(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_unfitted_model_cannot_be_saved(tmp_path):
     with pytest.raises(ValueError, match="not fitted"):
         Autoencoder().save(tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
+
+
+STORED = Path(__file__).parent / "stored_models"
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in STORED.iterdir()))
+def test_models_of_earlier_versions_are_loaded(name):
+    """They were written before models had a reason why training ended, or the range of their training data."""
+    model = load(STORED / name)
+    known = json.loads((STORED / name / "codes.json").read_text())
+    rows = np.array(known["rows"]).reshape(-1, *model.input_shape_)
+    vars(model).pop("feature_names_in_", None)
+    np.testing.assert_allclose(model.transform(rows), known["codes"], rtol=1e-4, atol=1e-5)
+    assert np.isfinite(model.inverse_transform(model.transform(rows))).all()
+
+
+def test_numbers_and_sequences_of_any_type_come_back_as_such(digits, tmp_path):
+    model = Autoencoder(
+        4, hidden_layers=range(9, 11), learning_rate=Fraction(1, 128), epochs=1, random_state=0
+    )
+    model.fit(digits[0][:60]).save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert (again.hidden_layers, again.learning_rate) == ((9, 10), 1 / 128)
 
 
 # What is never lost

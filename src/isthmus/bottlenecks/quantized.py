@@ -290,7 +290,7 @@ class FiniteScalar(Bottleneck):
         if n_components % len(self.levels):
             wanted = f"as many numbers as divide n_components, {n_components}"
             raise wrong_parameter("FiniteScalar", "levels", wanted, self.levels)
-        return ScalarQuantizer(n_components, activation, self.levels)
+        return ScalarQuantizer(n_components, activation, self.levels, generator)
 
 
 class ScalarQuantizer(BottleneckModule):
@@ -304,6 +304,8 @@ class ScalarQuantizer(BottleneckModule):
         What is applied to the encoder's features.
     levels : tuple of int
         Values of each unit of a vector.
+    generator : torch.Generator or None
+        Without one: shapes, no memory.
 
     Attributes
     ----------
@@ -316,18 +318,24 @@ class ScalarQuantizer(BottleneckModule):
     steps: Tensor
     strides: Tensor
 
-    def __init__(self, n_components: int, activation: nn.Module, levels: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        n_components: int,
+        activation: nn.Module,
+        levels: tuple[int, ...],
+        generator: torch.Generator | None,
+    ) -> None:
         super().__init__()
         self.n_components = self.n_inputs = n_components
         self.activation, self.levels = activation, levels
         n_vectors = n_components // len(levels)
         self.n_codes = math.prod(levels)
         self.tokens_shape = (n_vectors, 1)
-        self.register_buffer(
-            "steps", (torch.tensor(levels, device="cpu") - 1).repeat(n_vectors), persistent=False
-        )
+        device = device_of(generator)
+        steps = (torch.tensor(levels, device=device) - 1).repeat(n_vectors)
+        self.register_buffer("steps", steps, persistent=False)
         strides = [math.prod(levels[:place]) for place in range(len(levels))]
-        self.register_buffer("strides", torch.tensor(strides, device="cpu"), persistent=False)
+        self.register_buffer("strides", torch.tensor(strides, device=device), persistent=False)
 
     def forward(self, features: Tensor, keys: Tensor) -> Bottled:
         """Return the quantised code, through which the gradient passes unchanged."""

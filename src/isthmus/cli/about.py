@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from isthmus import __version__
+from isthmus._checks import shortened
 from isthmus.cli.console import print_json, print_lines
 from isthmus.persistence import read_config
 
@@ -34,7 +35,7 @@ def info(model: str | None = None, /, *, json: Annotated[bool, Parameter(negativ
         print_json(result)
         return
     width = max(map(len, result))
-    print_lines(*(f"{name:<{width}}  {_text(value)}" for name, value in result.items()))
+    print_lines(*(f"{_text(name):<{width}}  {_text(value)}" for name, value in result.items()))
 
 
 def _machine() -> dict[str, Any]:
@@ -56,20 +57,21 @@ def _version(package: str) -> str | None:
 
 def _saved(folder: Path) -> dict[str, Any]:
     config = read_config(folder)
-    history = config.get("history") or [{}]
-    return {
-        "model": config.get("class"),
-        "isthmus": config.get("isthmus"),
-        "input_shape": config.get("input_shape"),
-        **(config.get("settings") or {}),
+    last = config["history"][-1]
+    first = {name: config[name] for name in ("isthmus", "input_shape")}
+    after = {
         "trained on": config.get("engine") or None,
-        "epochs": len(history),
-        "last loss": history[-1].get("loss"),
-        "last validation loss": history[-1].get("validation_loss"),
+        "epochs": len(config["history"]),
+        "last loss": last["loss"],
+        "last validation loss": last.get("validation_loss"),
     }
+    taken = {"model", *first, *after}
+    settings = {shortened(name, 80): value for name, value in config["settings"].items() if name not in taken}
+    return {"model": config["class"], **first, **settings, **after}
 
 
 def _text(value: Any) -> str:
     if value is None:
         return "–"
-    return value if isinstance(value, str) else json_format.dumps(value)
+    # Characters that a terminal would act on are written as JSON escapes them.
+    return value if isinstance(value, str) and value.isprintable() else json_format.dumps(value)

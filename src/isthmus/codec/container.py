@@ -7,7 +7,7 @@ import math
 import os
 import struct
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
@@ -45,7 +45,9 @@ MOST_COMPONENTS = 1 << 20
 STEPS_PER_DOUBLING = 32
 LARGEST_EXPONENT = 1000 * STEPS_PER_DOUBLING
 LONGEST_HEADER = 1 << 24
+CONTAINERS = 3  # of a header: the whole of it, the shape of a row and the exponents
 LONGEST_BLOCK = 1 << 30
+PIECE = 1 << 20  # bytes that are read at a time: a file that promises more than it has costs nothing
 PREAMBLE = struct.Struct("<8sHI")
 BLOCK = struct.Struct("<4sIII")
 END = struct.Struct("<4sQI")
@@ -153,7 +155,10 @@ def read_header(file: BinaryIO) -> Header:
     if struct.unpack("<I", _read(file, 4))[0] != zlib.crc32(start + packed):
         raise CompressedDataError("the header is damaged: its checksum does not fit.")
     try:
-        return _checked(json.loads(zlib.decompressobj().decompress(packed, LONGEST_HEADER)))
+        text = zlib.decompressobj().decompress(packed, LONGEST_HEADER)
+        if text.count(b"[") + text.count(b"{") > CONTAINERS:  # which take much more memory than text
+            raise CompressedDataError("the header is damaged: it has more parts than a header.")
+        return _checked(json.loads(text))
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError, zlib.error) as error:
         raise CompressedDataError(f"the header is damaged: {error}.") from error
 
@@ -205,30 +210,56 @@ def read_blocks(file: BinaryIO) -> Iterator[Block]:
 
 
 def _read(file: BinaryIO, length: int) -> bytes:
-    content = file.read(length)
-    if len(content) != length:
-        raise CompressedDataError("the data end too early: they are truncated.")
-    return content
+    pieces: list[bytes] = []
+    missing = length
+    while missing:
+        piece = file.read(min(missing, PIECE))
+        if not piece:
+            raise CompressedDataError("the data end too early: they are truncated.")
+        pieces.append(piece)
+        missing -= len(piece)
+    return b"".join(pieces)
 
 
 def _checked(saved: Mapping[str, Any]) -> Header:
-    """Return a header whose parts fit what a header can be, before memory is taken for any of it."""
+    """Return a header whose parts are what parts of a header can be."""
+    if not isinstance(saved, dict) or set(saved) != {field.name for field in fields(Header)}:
+        raise ValueError("its entries are not those of a header")
     header = Header(
-        model=str(saved["model"]),
-        dtype=str(saved["dtype"]),
-        row_shape=tuple(int(side) for side in saved["row_shape"]),
-        exponents=tuple(int(exponent) for exponent in saved["exponents"]),
-        whole=saved["whole"] is True,
-        residuals=saved["residuals"] is True,
+        model=_text(saved, "model", 128),
+        dtype=_text(saved, "dtype", 10),
+        row_shape=_integers(saved, "row_shape", 8),
+        exponents=_integers(saved, "exponents", MOST_COMPONENTS),
+        whole=_flag(saved, "whole"),
+        residuals=_flag(saved, "residuals"),
     )
     if header.dtype not in DTYPES:
-        raise ValueError(f"rows of {header.dtype} are not known")
-    sides = header.row_shape
-    if not 1 <= len(sides) <= 8 or min(sides) < 1 or header.features > MOST_VALUES:
-        raise ValueError(f"rows cannot have the shape {sides}")
-    if (
-        not 1 <= len(header.exponents) <= MOST_COMPONENTS
-        or max(map(abs, header.exponents)) > LARGEST_EXPONENT
-    ):
+        raise ValueError(f"rows of {header.dtype!r} are not known")
+    if min(header.row_shape) < 1 or header.features > MOST_VALUES:
+        raise ValueError("rows cannot have such a shape")
+    if max(map(abs, header.exponents)) > LARGEST_EXPONENT:
         raise ValueError("the steps of the codes are not such as codes have")
     return header
+
+
+def _text(saved: Mapping[str, Any], name: str, longest: int) -> str:
+    value = saved[name]
+    if not isinstance(value, str) or len(value) > longest:
+        raise ValueError(f"its {name} is not a text of at most {longest} characters")
+    return value
+
+
+def _flag(saved: Mapping[str, Any], name: str) -> bool:
+    value = saved[name]
+    if not isinstance(value, bool):
+        raise ValueError(f"its {name} is neither true nor false")
+    return value
+
+
+def _integers(saved: Mapping[str, Any], name: str, longest: int) -> tuple[int, ...]:
+    value = saved[name]
+    if not isinstance(value, list) or not 1 <= len(value) <= longest:
+        raise ValueError(f"its {name} is not a list of 1 to {longest} integers")
+    if not all(isinstance(number, int) and not isinstance(number, bool) for number in value):
+        raise ValueError(f"its {name} holds something else than integers")
+    return tuple(value)

@@ -143,7 +143,12 @@ def _labels(
 
 def _member(archive: NpzFile, key: str, path: Path) -> NDArray[Any]:
     with _parsing(f"{path}:{key}"):
-        # Anything in the archive that is not an .npy file comes as plain bytes.
+        assert archive.zip is not None  # it is open
+        member = key if key in archive.zip.namelist() else f"{key}.npy"
+        with archive.zip.open(member) as stream:
+            if stream.read(len(_NPY_START)) != _NPY_START:
+                # NumPy would return its bytes, however many it is decompressed to.
+                raise DataError(f"{path}:{key} is not an array: it holds bytes that are no .npy file.")
         return np.asarray(archive[key])
 
 

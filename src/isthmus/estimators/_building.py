@@ -112,7 +112,7 @@ def build_assembly(
     if before:
         assert isinstance(network, nn.Module)
         network.add_module("encoder", nn.Sequential(*before, network.encoder))
-    assembly = Assembly(network, bottleneck, settings.loss.parameters(n_features))
+    assembly = Assembly(network, bottleneck, settings.loss.parameters(n_features, device_of(generator)))
     if settings.sampler is not None:
         # What a machine's likelihood is found from: units that are on as often as in the data, and not tied.
         kept = (

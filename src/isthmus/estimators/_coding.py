@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +69,34 @@ class Coding:
             levels.send(channel, values, self._copies(integers, np.dtype(np.float64)), header.row_shape)
         return Block(len(rows), channel.content())
 
+    def check_header(self) -> None:
+        """Refuse a header that is not of this model, before anything is made of the blocks.
+
+        One code is decoded, since that is what all models can do.
+
+        Raises
+        ------
+        CompressedDataError
+            When the model does not take so many codes, or does not make such rows of them.
+        """
+        header, model = self.header, cast(Any, self.model)
+        n_codes = len(header.exponents)
+        fault = CompressedDataError(
+            f"the header is damaged: the model does not make rows of {header.features} values of {n_codes} codes."
+        )
+        if header.whole != has_tokens(model) or (header.whole and math.prod(model.tokens_shape_) != n_codes):
+            raise fault
+        try:
+            with np.errstate(all="ignore"):
+                if header.whole:
+                    rows = model.from_tokens(np.zeros((1, *model.tokens_shape_), dtype=np.int64))
+                else:
+                    rows = model.inverse_transform(np.zeros((1, n_codes)))
+        except (ValueError, TypeError, LookupError, RuntimeError) as error:
+            raise fault from error
+        if np.size(rows) != header.features:
+            raise fault
+
     def decode(self, block: Block) -> Array:
         """Return rows from bytes."""
         header, dtype = self.header, np.dtype(self.header.dtype)
@@ -76,8 +105,6 @@ class Coding:
         channel = Reader(block.content)
         integers = send_columns(channel, None, (block.rows, len(header.exponents)))
         copies = self._copies(integers, np.dtype(np.float64) if header.residuals else dtype)
-        if copies.shape[1] != header.features:
-            raise CompressedDataError("the header is damaged: its rows are not of the model's shape.")
         if header.residuals:
             levels = send_levels(channel, None, dtype)
             rows = levels.to_rows(levels.send(channel, None, copies, header.row_shape))

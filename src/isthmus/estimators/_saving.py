@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,13 +14,12 @@ from torch import Tensor
 
 import isthmus
 from isthmus._specification import Specification
+from isthmus.errors import DataError
 from isthmus.estimators._assembly import Assembly, Encoder
+from isthmus.estimators._entries import NOT_SAVED, fault_of
 from isthmus.estimators._settings import Settings
 from isthmus.estimators._training_range import TrainingRange
 from isthmus.persistence import write_model
-
-#: Parameters that are not configuration: what they hold stays with the program that made it.
-NOT_SAVED = ("callbacks",)
 
 
 class Fitted(Protocol):
@@ -42,9 +43,15 @@ class Fitted(Protocol):
 
 
 def save(model: Fitted, folder: Path, *, overwrite: bool) -> None:
-    """Write a fitted estimator to ``folder``."""
+    """Write a fitted estimator to ``folder``.
+
+    Raises
+    ------
+    DataError
+        When it holds something that a file cannot hold, such as a schedule of the user's own.
+    """
     names = getattr(model, "feature_names_in_", None)
-    config = {
+    config: dict[str, Any] = {
         "class": type(model).__name__,
         "isthmus": isthmus.__version__,
         "torch": torch.__version__,
@@ -60,6 +67,9 @@ def save(model: Fitted, folder: Path, *, overwrite: bool) -> None:
         "engine": model.engine_,
         "training_range": None if model._training_range is None else model._training_range.to_dict(),
     }
+    fault = fault_of(config["settings"], config["parameters"], type(model))
+    if fault is not None:
+        raise DataError(f"The model was not saved, since it could not be loaded again: {fault}")
     tensors = weights_of(model._assembly)
     scaling = model.encoder_.scaling
     tensors |= {"scaling.offset": scaling.offset, "scaling.unit": scaling.unit}
@@ -86,6 +96,10 @@ def plain(value: Any, name: str) -> Any:
         return value.item()
     if isinstance(value, np.ndarray):
         return value.tolist()  # as a text, a long array would lose its middle
-    if isinstance(value, (tuple, list)):
+    if isinstance(value, (str, int, float, bool, type(None))):
+        return value
+    if isinstance(value, Sequence):
         return [plain(item, name) for item in value]
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if isinstance(value, Real) else str(value)

@@ -295,6 +295,7 @@ class Compressor(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
                 f"({own[:12]}...)."
             )
         coding = Coding(model, header)
+        coding.check_header()
         for block in read_blocks(file):
             yield coding.decode(block)
 

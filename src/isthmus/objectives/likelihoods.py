@@ -42,9 +42,9 @@ class GaussianLikelihood(ReconstructionLoss):
         check_choice(self.variance, SHARING, parameter="variance", owner="GaussianLikelihood")
         check_number(self.floor, parameter="floor", owner="GaussianLikelihood", minimum=0, open_minimum=True)
 
-    def parameters(self, n_features: int) -> dict[str, Tensor]:
+    def parameters(self, n_features: int, device: torch.device | None = None) -> dict[str, Tensor]:
         """Return the log-variance, started at variance one."""
-        return {"log_variance": _start(n_features if self.variance == "feature" else 1)}
+        return {"log_variance": _start(n_features if self.variance == "feature" else 1, device)}
 
     def _per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
@@ -78,9 +78,9 @@ class LaplaceLikelihood(ReconstructionLoss):
         check_choice(self.spread, SHARING, parameter="spread", owner="LaplaceLikelihood")
         check_number(self.floor, parameter="floor", owner="LaplaceLikelihood", minimum=0, open_minimum=True)
 
-    def parameters(self, n_features: int) -> dict[str, Tensor]:
+    def parameters(self, n_features: int, device: torch.device | None = None) -> dict[str, Tensor]:
         """Return the log-scale, started at scale one."""
-        return {"log_scale": _start(n_features if self.spread == "feature" else 1)}
+        return {"log_scale": _start(n_features if self.spread == "feature" else 1, device)}
 
     def _per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
@@ -123,9 +123,9 @@ class DiscretizedLogistic(ReconstructionLoss):
         """Return the centres of the distributions, cut off at 0 and 1."""
         return pre_activations.clamp(0, 1)
 
-    def parameters(self, n_features: int) -> dict[str, Tensor]:
+    def parameters(self, n_features: int, device: torch.device | None = None) -> dict[str, Tensor]:
         """Return the log-scale, started at a tenth of the range."""
-        return {"log_scale": _start(n_features if self.spread == "feature" else 1, math.log(0.1))}
+        return {"log_scale": _start(n_features if self.spread == "feature" else 1, device, math.log(0.1))}
 
     def per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
@@ -225,9 +225,9 @@ class NegativeBinomial(CountLikelihood):
     def __post_init__(self) -> None:
         check_choice(self.dispersion, SHARING, parameter="dispersion", owner="NegativeBinomial")
 
-    def parameters(self, n_features: int) -> dict[str, Tensor]:
+    def parameters(self, n_features: int, device: torch.device | None = None) -> dict[str, Tensor]:
         """Return the logarithm of r, started at one."""
-        return {"log_dispersion": _start(n_features if self.dispersion == "feature" else 1)}
+        return {"log_dispersion": _start(n_features if self.dispersion == "feature" else 1, device)}
 
     def _per_value(
         self, pre_activations: Tensor, rows: Tensor, parameters: Mapping[str, Tensor] = NO_PARAMETERS
@@ -265,6 +265,6 @@ def _log_rising(r: Tensor, counts: Tensor) -> Tensor:
     return torch.where(r < _LARGE, torch.lgamma(small + counts) - torch.lgamma(small), series)
 
 
-def _start(n: int, value: float = 0.0) -> Tensor:
-    """Return what a parameter of the loss is at the start, whatever torch's defaults are."""
-    return torch.full((n,), value, dtype=torch.float32, device="cpu")
+def _start(n: int, device: torch.device | None, value: float = 0.0) -> Tensor:
+    """Return what a parameter of the loss is at the start, on the CPU unless told otherwise."""
+    return torch.full((n,), value, dtype=torch.float32, device=device or "cpu")

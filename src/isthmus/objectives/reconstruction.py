@@ -49,8 +49,8 @@ class ReconstructionLoss(Specification):
         """Return pre-activations that stand for the rows, or nearly where none does exactly."""
         return rows
 
-    def parameters(self, n_features: int) -> dict[str, Tensor]:
-        """Return the start values of what the loss itself learns, by name."""
+    def parameters(self, n_features: int, device: torch.device | None = None) -> dict[str, Tensor]:
+        """Return the start values of what the loss itself learns, by name; on the CPU unless told otherwise."""
         return {}
 
     def nearest(self, rows: Tensor) -> Tensor:
