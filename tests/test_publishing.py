@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.decomposition import PCA
 
 from helpers import CONFIGURATIONS, as_given, by_name
-from isthmus import Autoencoder, DeepBeliefNetwork, PretrainedClassifier, VariationalAutoencoder
+from isthmus import (
+    Autoencoder,
+    Compressor,
+    DeepBeliefNetwork,
+    Map,
+    PretrainedClassifier,
+    VariationalAutoencoder,
+)
 from isthmus.errors import DataError
 from isthmus.training import Callback
 
@@ -122,6 +131,27 @@ def test_a_classifier_is_published_at_once(digits):
     with pytest.raises(DataError, match="one class"):
         model.fit(X, np.zeros(90))
     assert model.predict_proba(X).shape == (90, 4)
+
+
+@pytest.mark.parametrize(
+    ("model", "method"), [(Map("pca"), "transform"), (Compressor(PCA(3), step=0.01), "compress")], ids=str
+)
+def test_what_stands_on_models_is_published_at_once(model, method, digits, monkeypatch):
+    X = digits[0][:80]
+    model = clone(model).fit(X)
+    use, seen = getattr(model, method), []
+    before, looked = np.asarray(use(X)).tobytes(), type(model)._published
+
+    @contextlib.contextmanager
+    def watched(self):
+        with looked(self) as twin:
+            yield twin
+            seen.append(np.asarray(use(X)).tobytes())  # everything is learnt, and nothing is shown
+
+    monkeypatch.setattr(type(model), "_published", watched)
+    model.fit(np.asarray(X[::-1] * 3 + 1))
+    assert seen == [before]
+    assert np.asarray(use(X)).tobytes() != before
 
 
 def test_parameters_set_during_a_fit_stay(digits):

@@ -33,6 +33,7 @@ from isthmus.estimators._base import BaseAutoencoder
 from isthmus.estimators._coding import Coding, codes_of, doubles, has_tokens
 from isthmus.estimators._fingerprint import fingerprint
 from isthmus.estimators._names import FEATURE_NAMES, refuse_moved_codes, without_names
+from isthmus.estimators._parameters import PublishingMixin
 from isthmus.estimators._quantizing import auto_step, largest_where, quantized, sensitivities
 from isthmus.estimators._rows import accept, flatten
 from isthmus.estimators._saving import weights_of
@@ -49,7 +50,13 @@ TRIED = 2.0 ** np.arange(-1, 6)
 TRIED_ROWS = 256
 
 
-class Compressor(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class Compressor(
+    TensorsMixin,
+    PublishingMixin,
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
+    TransformerMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
+):
     """Rows to real bytes and back, by a model's codes.
 
     Codes are rounded, and what is rounded goes through a range coder with integer tables, which both sides
@@ -171,22 +178,23 @@ class Compressor(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
     def _fit(self, X: ArrayLike) -> Self:
         self._check_parameters()
-        rows = self._first_rows(X)
-        self.model_ = self._fitted(X)
-        self.fingerprint_ = fingerprint(self.model_)
-        sample = rows[:: max(1, len(rows) // SAMPLE_ROWS)][:SAMPLE_ROWS]
-        codes = codes_of(without_names(self.model_), doubles(sample))
-        self.whole_ = has_tokens(self.model_)
-        if self.whole_:
-            self._refuse_steps()
-            self.step_, self.steps_ = 1.0, np.ones(codes.shape[1])
-            return self
-        self._units = 1 / sensitivities(self.model_, codes)
-        learnt = self._learnt_steps()
-        if learnt is None:
-            self._set_step(self._common_step(rows, sample, codes))
-        else:
-            self.step_, self.steps_ = float((learnt / self._units).mean()), steps_of(exponents_of(learnt))
+        with self._published() as new:
+            rows = new._first_rows(X)
+            new.model_ = new._fitted(X)
+            new.fingerprint_ = fingerprint(new.model_)
+            sample = rows[:: max(1, len(rows) // SAMPLE_ROWS)][:SAMPLE_ROWS]
+            codes = codes_of(without_names(new.model_), doubles(sample))
+            new.whole_ = has_tokens(new.model_)
+            if new.whole_:
+                new._refuse_steps()
+                new.step_, new.steps_ = 1.0, np.ones(codes.shape[1])
+                return self
+            new._units = 1 / sensitivities(new.model_, codes)
+            learnt = new._learnt_steps()
+            if learnt is None:
+                new._set_step(new._common_step(rows, sample, codes))
+            else:
+                new.step_, new.steps_ = float((learnt / new._units).mean()), steps_of(exponents_of(learnt))
         return self
 
     def with_step(self, step: float) -> Self:
@@ -202,10 +210,10 @@ class Compressor(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
         InvalidParameterError
             When the step is not a positive number, or codes are whole numbers already.
         """
-        check_is_fitted(self)
+        fitted = self._snapshot()
         check_number(step, parameter="step", owner=type(self).__name__, minimum=0, open_minimum=True)
-        other = copy.copy(self).set_params(step=step, target_bpp=None)
-        if self.whole_:
+        other = copy.copy(fitted).set_params(step=step, target_bpp=None)
+        if fitted.whole_:
             other._refuse_steps()
         other._set_step(step)
         return cast(Self, other)
@@ -223,10 +231,10 @@ class Compressor(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
         bytes
             What :meth:`decompress` reads; the format is described in FORMAT.md.
         """
-        check_is_fitted(self)
-        rows, file = self._rows(X), io.BytesIO()
+        fitted = self._snapshot()
+        rows, file = fitted._rows(X), io.BytesIO()
         size = block_rows(rows.shape[1:])
-        self._write((rows[start : start + size] for start in range(0, len(rows), size)), file)
+        fitted._write((rows[start : start + size] for start in range(0, len(rows), size)), file)
         return file.getvalue()
 
     def decompress(self, content: bytes) -> Array:
@@ -266,8 +274,8 @@ class Compressor(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
         int
             The number of rows.
         """
-        check_is_fitted(self)
-        return self._write((self._rows(block) for block in blocks), file)
+        fitted = self._snapshot()
+        return fitted._write((fitted._rows(block) for block in blocks), file)
 
     def decompress_from(self, file: BinaryIO) -> Iterator[Array]:
         """Yield rows from a file, block by block.
@@ -312,11 +320,11 @@ class Compressor(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
         codes : ndarray of shape (n, n_components)
             A data frame after ``set_output``, with the names of :meth:`get_feature_names_out`.
         """
-        check_is_fitted(self)
-        codes = np.asarray(without_names(self.model_).transform(self._rows(X)))
-        if self.whole_:
+        fitted = self._snapshot()
+        codes = np.asarray(without_names(fitted.model_).transform(fitted._rows(X)))
+        if fitted.whole_:
             return codes
-        rounded = quantized(flatten(codes), self.steps_) * self.steps_
+        rounded = quantized(flatten(codes), fitted.steps_) * fitted.steps_
         return rounded.astype(codes.dtype).reshape(codes.shape)
 
     def inverse_transform(self, X: ArrayLike) -> Array:
@@ -332,10 +340,10 @@ class Compressor(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
         rows : ndarray of shape (n, features), or the shape that the model was fitted on
             Reconstructions in the units of the data.
         """
-        check_is_fitted(self)
-        refuse_moved_codes(X, self)
+        fitted = self._snapshot()
+        refuse_moved_codes(X, fitted)
         return np.asarray(
-            self.model_.inverse_transform(given_rows(X, f"codes of {type(self).__name__}").values)
+            fitted.model_.inverse_transform(given_rows(X, f"codes of {type(self).__name__}").values)
         )
 
     @property

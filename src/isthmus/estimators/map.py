@@ -9,12 +9,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_array
 
 from isthmus._checks import check_choice, check_integer, check_number, wrong_parameter
 from isthmus._components import fitted_pca, mean_row
 from isthmus.errors import DataError, MissingDependencyError
 from isthmus.estimators._building import seed_of
+from isthmus.estimators._parameters import PublishingMixin
 from isthmus.estimators._rows import accept
 from isthmus.estimators._tensors import TensorsMixin
 from isthmus.rows import given_rows
@@ -28,7 +29,13 @@ PLACING_PERPLEXITY = 5.0
 LEAST_TSNE_ROWS = 4
 
 
-class Map(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class Map(
+    TensorsMixin,
+    PublishingMixin,
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
+    TransformerMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
+):
     """A picture of rows, or of their codes, in two dimensions; new rows find their place in it.
 
     Parameters
@@ -128,16 +135,17 @@ class Map(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         check_integer(self.n_jobs, parameter="n_jobs", owner=owner, minimum=-1)
         if self.model is not None and self.method in PACKAGES:
             _package(self.method)  # asked for before the model encodes anything
-        codes = self._codes(X, reset=True)
-        fit = {"tsne": self._fit_tsne, "umap": self._fit_umap, "pca": self._fit_pca}[self.method]
-        self.perplexity_ = None
-        self._centre = mean_row(codes)
-        deviation = float(np.abs(codes - self._centre).max())
-        # Equal values may have a mean that differs from them in the last bit.
-        equal = bool((codes == codes[0]).all())
-        self._unit = 1.0 if equal or self.method == "pca" else deviation
-        drawn = fit(codes, equal=equal)
-        self.embedding_ = self._checked(drawn, codes, "fit")
+        with self._published() as new:
+            codes = new._codes(X, reset=True)
+            fit = {"tsne": new._fit_tsne, "umap": new._fit_umap, "pca": new._fit_pca}[new.method]
+            new.perplexity_ = None
+            new._centre = mean_row(codes)
+            deviation = float(np.abs(codes - new._centre).max())
+            # Equal values may have a mean that differs from them in the last bit.
+            equal = bool((codes == codes[0]).all())
+            new._unit = 1.0 if equal or new.method == "pca" else deviation
+            drawn = fit(codes, equal=equal)
+            new.embedding_ = new._checked(drawn, codes, "fit")
         return self
 
     def fit_transform(self, X: ArrayLike, y: Any = None) -> NDArray[Any]:
@@ -150,16 +158,16 @@ class Map(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         The map stays as it is. Rows of `fit` come near to their old places, not exactly there, unless the
         method is "pca".
         """
-        check_is_fitted(self)
-        codes = self._codes(X, reset=False)
-        if self.mapper_ is None:
-            return np.zeros((len(codes), self.n_components), dtype=codes.dtype)
-        seen = codes.astype(np.float64) if self.method == "pca" else self._scaled(codes)
+        fitted = self._snapshot()
+        codes = fitted._codes(X, reset=False)
+        if fitted.mapper_ is None:
+            return np.zeros((len(codes), fitted.n_components), dtype=codes.dtype)
+        seen = codes.astype(np.float64) if fitted.method == "pca" else fitted._scaled(codes)
         # openTSNE's own value for new rows, but where there are too few old ones.
-        options = {"perplexity": min(PLACING_PERPLEXITY, self.perplexity_)} if self.perplexity_ else {}
+        options = {"perplexity": min(PLACING_PERPLEXITY, fitted.perplexity_)} if fitted.perplexity_ else {}
         with _quiet():
-            placed = self.mapper_.transform(seen, **options)
-        return self._checked(placed, codes, "transform")
+            placed = fitted.mapper_.transform(seen, **options)
+        return fitted._checked(placed, codes, "transform")
 
     def _scaled(self, codes: NDArray[Any]) -> NDArray[np.float64]:
         """Return codes around zero and no further from it than 1, in double precision.
