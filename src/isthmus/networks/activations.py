@@ -20,16 +20,32 @@ class TruncatedNormalMean(nn.Module):
         return truncated_normal_mean(inputs)
 
 
+#: Below this input the mean of a truncated normal distribution is taken from a continued fraction.
+_DEEP = -8.0
+
+#: Levels of the continued fraction: at `_DEEP` its relative error is 6e-12, and below it is smaller.
+_LEVELS = 10
+
+#: Above this input the correction of the mean is below the rounding of double precision.
+_HIGH = 9.0
+
+
 def truncated_normal_mean(inputs: Tensor) -> Tensor:
-    """Return the mean of a normal distribution around each input, with variance 1, cut off at zero."""
-    # Far below zero the mean is about -1/x, the difference of two large numbers: there by its series.
-    deep = inputs.clamp_max(-8.0).reciprocal()
-    square = deep.square()
-    series = -deep * (1 - square * (2 - square * (10 - square * 74)))
-    shallow = inputs.clamp_min(-8.0)
-    share = torch.special.log_ndtr(shallow)
-    mean = shallow + (-0.5 * shallow.square() - 0.5 * math.log(2 * math.pi) - share).exp()
-    return torch.where(inputs < -8.0, series, mean)
+    """Return the mean of a normal distribution around each input, with variance 1, truncated at zero.
+
+    The relative error is below 1e-11 in double precision and about 1e-5 in single precision.
+    """
+    # The mean of x is x + pdf(x) / cdf(x), and the quotient is sqrt(2/pi) / erfcx(-x / sqrt(2)). Far below zero
+    # the sum cancels. There the quotient is Laplace's continued fraction t + 1 / (t + 2 / (t + 3 / ...)) with
+    # t = -x, and the mean is what follows the first t.
+    distance = -inputs.clamp_max(_DEEP)
+    fraction = distance
+    for level in range(_LEVELS, 1, -1):
+        fraction = distance + level / fraction
+    # Clamped on both sides, so that neither branch has an infinite value or gradient.
+    clamped = inputs.clamp(_DEEP, _HIGH)
+    mean = inputs + math.sqrt(2 / math.pi) / torch.special.erfcx(clamped * -math.sqrt(0.5))
+    return torch.where(inputs < _DEEP, 1 / fraction, mean)
 
 
 ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -128,8 +128,12 @@ class BoltzmannMachine:
         return values if unchanged else values * self.inverse_temperature
 
 
-#: Points of the quadrature over a value without bounds.
-_POINTS = 32
+#: Standard deviations of a unit beyond which an integral over its values is cut off: of a normal distribution, a
+#: share of 1e-9 lies there on each side.
+_REACH = 6.0
+
+#: The most steps in which the ends of an integral are sought, and how little a last one moves them.
+_ROUNDS, _STILL = 200, 0.5
 
 #: Values that are in memory at a time.
 _VALUES = 1 << 24
@@ -138,8 +142,9 @@ _VALUES = 1 << 24
 def log_pseudo_likelihood(machine: BoltzmannMachine, visible: Tensor) -> Tensor:
     """Return the sum of the log-probabilities of each visible unit given the others, shape (n,).
 
-    Binary units have two states; over the values of Gaussian ones is integrated by Gauss and Hermite's
-    quadrature, around what the hidden units' means suggest.
+    Binary units have two states. The density of a Gaussian unit is integrated numerically over its values, with
+    a relative error of about 1e-8. It is 0, and its logarithm minus infinity, where the hidden units have no
+    bounds either and the unit's weights have a norm of 1 or more: there is no density then.
 
     Parameters
     ----------
@@ -149,9 +154,10 @@ def log_pseudo_likelihood(machine: BoltzmannMachine, visible: Tensor) -> Tensor:
         Rows.
     """
     binary = isinstance(machine.visible, Bernoulli)
-    width = machine.weights.shape[0] * (1 if binary else _POINTS)
-    totals = []
-    for rows in torch.split(visible, max(1, _VALUES // width)):
+    totals = [visible.new_zeros(0)]
+    for rows in torch.split(visible, max(1, _VALUES // machine.weights.shape[0])):
+        if not len(rows):
+            break
         inputs = machine.hidden_inputs(rows)
         total = rows.new_zeros(len(rows))
         for unit in range(rows.shape[1]):
@@ -165,16 +171,74 @@ def log_pseudo_likelihood(machine: BoltzmannMachine, visible: Tensor) -> Tensor:
 
 
 def _log_density_of_unit(machine: BoltzmannMachine, values: Tensor, inputs: Tensor, unit: int) -> Tensor:
-    """Return the log-density of one Gaussian unit given the others, where the hidden inputs are known."""
+    """Return the log-density of one Gaussian unit given the others, where the hidden inputs are known.
+
+    Given the hidden units the value is normal with variance 1, so that its density is a mixture of such normal
+    distributions. Of each of them, a sum at points that are 1 apart gives the integral with a relative error of
+    ``2 exp(-2 pi²)``, or 5e-9, wherever its mean lies.
+    """
     weights, bias = machine.weights[:, unit], machine.visible_bias[unit]
-    nodes, shares = (
-        torch.from_numpy(part).to(values) for part in np.polynomial.hermite_e.hermegauss(_POINTS)
+    slope = 1 - weights.square().sum()
+    if not machine.hidden.bounded and slope <= 0:
+        return torch.full_like(values, -math.inf)
+    others = torch.addcmul(inputs, values[:, None], weights, value=-1)
+    low, high = _ends_of_unit(machine, others, unit)
+    # The ends are at least and at most so far apart, but for the rounding of immense values.
+    length = (high - low).clamp_min(2 * _REACH)
+    longest = (
+        2 * _REACH + weights.abs().sum() if machine.hidden.bounded else (2 * _REACH + 2 * _STILL) / slope
     )
-    centre = bias + machine.hidden.mean(inputs) @ weights
-    points = centre[:, None] + nodes
-    turned = inputs[:, None] + (points - values[:, None])[:, :, None] * weights
-    exponents = machine.hidden.log_normalizer(turned).sum(2) + bias * points - 0.5 * points.square()
-    # The nodes are for integrals beside exp(-node²/2).
-    integral = (exponents + 0.5 * nodes.square() + shares.log()).logsumexp(1)
-    own = machine.hidden.log_normalizer(inputs).sum(1) + bias * values - 0.5 * values.square()
-    return own - integral
+    n_points = int(min(float(longest), float(length.max()))) + 2
+    spacing = length / (n_points - 1)
+
+    def exponents(points: Tensor) -> Tensor:
+        """Return the logarithms of the density, up to a constant, at points of shape (n, points)."""
+        there = machine.hidden.log_normalizer(others[:, None] + points[:, :, None] * weights)
+        return there.sum(2) + bias * points - 0.5 * points.square()
+
+    points = low[:, None] + spacing[:, None] * torch.arange(n_points, device=low.device)
+    parts = torch.split(points, max(1, _VALUES // inputs.numel()), dim=1)
+    integral = torch.stack([exponents(part).logsumexp(1) for part in parts]).logsumexp(0) + spacing.log()
+    return exponents(values[:, None])[:, 0] - integral
+
+
+def _ends_of_unit(machine: BoltzmannMachine, others: Tensor, unit: int) -> tuple[Tensor, Tensor]:
+    """Return values of a Gaussian unit, shape (n,) each, that it is below and above with hardly any probability.
+
+    The slope of the log-density at ``v`` is ``pull(v) - v``, where ``pull(v)`` is the unit's mean given the hidden
+    units' means and rises with ``v``. The share above the last ``v`` with ``v - pull(v) = c`` is at most that of a
+    standard normal distribution above about ``c``: from there on the slope is below ``-c``, and before it rises
+    by no more than ``v`` falls. The same holds below.
+
+    Parameters
+    ----------
+    machine : BoltzmannMachine
+        With Gaussian visible units.
+    others : Tensor of shape (n, n_hidden)
+        The inputs of the hidden units without this one.
+    unit : int
+        Which unit.
+    """
+    weights, bias = machine.weights[:, unit], machine.visible_bias[unit]
+
+    def pull(ends: Tensor) -> Tensor:
+        return machine.hidden.mean(others + ends[:, None] * weights) @ weights + bias
+
+    reach = others.new_tensor([[-_REACH], [_REACH]])
+    if machine.hidden.bounded:
+        # The means are between 0 and 1.
+        furthest = torch.stack([weights.clamp_max(0).sum(), weights.clamp_min(0).sum()])
+        ends = (reach + bias + furthest[:, None]).expand(-1, len(others))
+    else:
+        # The means rise by at most 1 with their inputs, so that the slope of v - pull(v) is between this and 1.
+        slope = 1 - weights.square().sum()
+        step = reach + pull(others.new_zeros(len(others)))
+        ends = torch.stack([torch.minimum(step[0], step[0] / slope), torch.maximum(step[1], step[1] / slope)])
+    # Each step stays outside of what is sought, because `pull` rises: to stop early makes the integral longer.
+    for _ in range(_ROUNDS):
+        closer = reach + torch.stack([pull(end) for end in ends])
+        moved = (closer - ends).abs().max()
+        ends = closer
+        if moved < _STILL:
+            break
+    return ends[0], ends[1]

@@ -137,32 +137,50 @@ class Rectified(Units):
     excitable = True
     rate = 0.05
 
-    #: Below this input double precision cannot tell what is left of the distribution from nothing.
-    LOWEST = -35.0
+    #: Below this input, draws come from the tail's own expansion.
+    DEEP: ClassVar[float] = -12.0
+    #: Above this input nothing is truncated, to the last bit of double precision.
+    HIGH: ClassVar[float] = 9.0
 
     def base(self, values: Tensor) -> Tensor:
         """Return half the square."""
         return 0.5 * values.square()
 
     def log_normalizer(self, inputs: Tensor) -> Tensor:
-        """Return that of the whole normal distribution, and the logarithm of the share that is left."""
-        left: Tensor = torch.special.log_ndtr(inputs)
-        return 0.5 * inputs.square() + _LOG_ROOT_TWO_PI + left
+        """Return that of the whole normal distribution, plus the logarithm of the probability of a value above 0."""
+        # The two cancel far below zero. Their sum is log(erfcx(-x / sqrt(2)) * sqrt(pi / 2)), which does not.
+        clamped = inputs.clamp_max(self.HIGH)
+        scaled: Tensor = torch.special.erfcx(clamped * -math.sqrt(0.5))
+        return scaled.log() + 0.5 * math.log(math.pi / 2) + 0.5 * (inputs - clamped) * (inputs + clamped)
 
     def mean(self, inputs: Tensor) -> Tensor:
-        """Return the mean of what is left."""
+        """Return the mean of the truncated distribution."""
         return truncated_normal_mean(inputs)
 
     def mean_and_sample(
         self, inputs: Tensor, keys: Tensor, stream: int, compiled: BinarySampler | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return the means, and draws by the quantiles of what is left."""
-        # In double precision: single leaves a few dozen different values to inputs far below zero.
-        kept = inputs.double().clamp_min(self.LOWEST)
-        shares = uniform(keys, inputs.shape[1:], stream).double()
-        quantiles = torch.special.ndtri(shares * torch.special.ndtr(kept))
-        drawn: Tensor = (kept - quantiles).clamp_min_(0).to(inputs.dtype)
-        return self.mean(inputs), drawn
+        """Return the means, and draws by the quantiles of the truncated distribution."""
+        exact = inputs.double()
+        mean, shares = self.mean(exact), uniform(keys, inputs.shape[1:], stream).double()
+        # Not torch.special.ndtr: it is 0 from 8.3 standard deviations below zero on, and the draw infinite.
+        shallow = exact.clamp_min(self.DEEP)
+        above_zero = 0.5 * torch.special.erfc(shallow * -math.sqrt(0.5))
+        drawn = shallow - torch.special.ndtri(shares * above_zero)
+        deep = _tail_quantiles(exact, mean, shares)
+        drawn = torch.where(exact < self.DEEP, deep, drawn).clamp_min_(0)
+        return mean.to(inputs.dtype), drawn.to(inputs.dtype)
+
+
+def _tail_quantiles(inputs: Tensor, means: Tensor, shares: Tensor) -> Tensor:
+    """Return the values that these shares of a normal distribution far below zero, truncated at 0, exceed.
+
+    To second order minus the logarithm of the share above ``v`` is ``h v + h' v² / 2``, where the hazard at zero
+    is ``h = mean - input`` and its slope is ``h' = h * mean``. The third order is below ``v³ / t³`` with
+    ``t = -input``, where ``v`` is about ``1 / t``.
+    """
+    hazard, exponent = means - inputs, -shares.log()
+    return 2 * exponent / (hazard * (1 + (1 + 2 * means * exponent / hazard).sqrt()))
 
 
 #: The families by name.
