@@ -103,7 +103,7 @@ def test_the_size_of_models(digits):
 @pytest.mark.parametrize(
     ("kind", "change", "message"),
     [
-        ("nmf", lambda X: X - 1, "no negative values"),
+        ("nmf", lambda X: X - 1, "without negative values"),
         ("rbm", lambda X: X * 2, r"\[0, 1\]"),
         ("lda", lambda X: X, "labels"),
         ("pcs", lambda X: X, "Did you mean"),

@@ -427,10 +427,10 @@ def test_demo_leaves_a_report_and_its_models(tmp_path, capsys, monkeypatch, digi
         "variational-latent-map",
         "variational-samples",
         "pretrained-layers",
-        "machine-weights",
-        "machine-chains",
-        "machine-steps",
-        "machine-samples",
+        "rbm-weights",
+        "rbm-chains",
+        "rbm-steps",
+        "rbm-samples",
     ):
         assert (folder / "pictures" / f"{picture}.png").exists(), picture
     assert {path.name for path in (folder / "models").iterdir()} == set(kinds)

@@ -89,7 +89,7 @@ def test_pca_is_no_wider_than_the_data(digits):
 def test_a_model_of_another_width_is_refused(digits):
     train, test = digits
     with pytest.raises(
-        DataError, match=r"reconstructions have shape \(597, 32\), but rows of shape \(597, 64\)"
+        DataError, match=r"reconstructions of the model have shape \(597, 32\), but rows of shape \(597, 64\)"
     ):
         comparison.evaluate(Constant(train[:, :32]), test)
 
@@ -157,7 +157,7 @@ def test_not_a_number_is_an_error(digits):
     train, test = digits
     model = Constant(train)
     model.mean = np.full(64, math.nan)
-    with pytest.raises(DataError, match="Y contains NaN"):
+    with pytest.raises(DataError, match="contain NaN or infinity"):
         comparison.evaluate(model, test)
 
 

@@ -104,7 +104,8 @@ def test_validation_data_are_named_and_checked(rows):
     with pytest.raises(ValueError, match="4 features, but Autoencoder is expecting 5 features"):
         Autoencoder(2).fit(rows, validation_data=rows[:, :4])
     with pytest.raises(
-        InvalidTypeError, match=r"'validation_data' .* not a pair: an autoencoder's target is its input"
+        InvalidTypeError,
+        match=r"'validation_data' .* not a pair: without a y of the shape of X",
     ):
         Autoencoder(2).fit(rows, validation_data=(rows, rows))
 
@@ -120,7 +121,7 @@ def test_validation_data_are_named_and_checked(rows):
         (np.ones(4), "Expected 2D array, got 1D array"),
         (np.ones((1, 4)), "minimum of 2 is required"),
         (np.ones((4, 3)) * 1j, "Complex data not supported"),
-        (5, "Expected 2D array, got scalar array"),
+        (5, "must be an array, a table or a list of rows of numbers"),
     ],
     ids=[
         "text",

@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
-from sklearn.decomposition import PCA
+from sklearn.decomposition import PCA, KernelPCA
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -18,6 +19,7 @@ from isthmus import (
     DenoisingAutoencoder,
     KSparseAutoencoder,
     RestrictedBoltzmannMachine,
+    SparseAutoencoder,
     VariationalAutoencoder,
     comparison,
     load,
@@ -47,6 +49,19 @@ TABLES = {
 
 def standardized_pca(train, width):
     return make_pipeline(StandardScaler(), PCA(width, svd_solver="full")).fit(train)
+
+
+class Constant:
+    """A model of one code unit that has learnt nothing."""
+
+    def __init__(self, train):
+        self.mean = train.mean(0)
+
+    def transform(self, X):
+        return np.zeros((len(X), 1))
+
+    def inverse_transform(self, codes):
+        return np.tile(self.mean, (len(codes), 1))
 
 
 # The space
@@ -147,12 +162,12 @@ def test_a_sparse_code_is_compared_with_as_many_numbers_as_are_active():
     assert "PCA with 8 components (the mean number of active code units)" in row["verdict"]
 
 
-def test_pca_never_has_as_many_components_as_the_rank_of_the_data():
+def test_pca_never_has_more_components_than_the_rank_of_the_data():
     random = np.random.default_rng(0)
     X = random.normal(size=(300, 3)) @ random.normal(size=(3, 12))
     row, pca = comparison.compare({"wide": PCA(12).fit(X + random.normal(size=X.shape))}, X, X, space="raw")
-    assert pca["name"] == "PCA-2"
-    assert "PCA with 2 components (one fewer than the rank of the data)" in row["verdict"]
+    assert pca["name"] == "PCA-3"
+    assert row["verdict"].startswith("wide: as good as PCA with 3 components (the rank of the data)")
     assert comparison.Spectrum(X, X).rank == 3
 
 
@@ -290,16 +305,9 @@ def test_a_variational_autoencoder_also_has_its_bound():
 def test_a_bad_verdict_does_not_look_like_a_good_one():
     train, test = money_and_shares()
 
-    class Constant:
-        def transform(self, X):
-            return np.zeros((len(X), 1))
-
-        def inverse_transform(self, codes):
-            return np.tile(train.mean(0), (len(codes), 1))
-
     deep = Autoencoder(1, hidden_layers=(32,), epochs=60, random_state=0).fit(train)
     summary = summarise(
-        {"deep": deep, "constant": Constant()},
+        {"deep": deep, "constant": Constant(train)},
         train, test, image_shape=None, seconds={}, settings={}, title="Money", feature_names=list("abcdefgh"),
     )  # fmt: skip
     assert [row["outcome"] for row in summary["rows"]] == ["better", "worse", None]
@@ -423,3 +431,132 @@ def test_tensors_are_compared_like_arrays():
     model = Autoencoder(4, epochs=1, random_state=0).fit(train)
     tensors = comparison.compare({"model": model}, torch.tensor(train), torch.tensor(test))
     assert tensors[0] == comparison.compare({"model": model}, train, test)[0]
+
+
+# At the edges
+
+
+def verdict_of_pca(X, width=1, **options):
+    half = 2 * len(X) // 3
+    model = {"p": PCA(width, svd_solver="full").fit(X[:half])}
+    return comparison.compare(model, X[:half], X[half:], **options)[0]
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e5, 1e9, 1e-9])
+def test_the_rank_does_not_depend_on_units(factor):
+    X = np.random.default_rng(0).normal(size=(300, 5)) * [factor, 1, 1, 1, 1]
+    row = verdict_of_pca(X, 3, space="raw")
+    assert (row["compared_width"], row["width_reason"], row["outcome"]) == (3, "", "equal")
+    assert comparison.Spectrum(X, X).rank == 5
+
+
+@pytest.mark.filterwarnings("ignore::isthmus.errors.NotComparedWarning")
+def test_rounding_decides_nothing():
+    one = np.random.default_rng(0).normal(size=(60, 1))
+    # One column is the other in other units: the rank is 1, and PCA has no error but for rounding.
+    row = verdict_of_pca(np.hstack([one, 1000 * one + 5]), space="standard")
+    assert row["outcome"] == "equal"
+    assert row["width_reason"] == ""
+    assert row["relative"] is None
+    worse = comparison.compare({"c": Constant(one)}, one, one, space="raw")[0]
+    assert worse["outcome"] == "worse"
+    assert worse["verdict"].endswith("has no error but for rounding. Use PCA.")
+
+
+@pytest.mark.filterwarnings("ignore::isthmus.errors.DeadCodeWarning")
+def test_pca_of_as_many_components_as_the_rank_is_no_reference_for_wider_codes():
+    random = np.random.default_rng(0)
+    X = np.c_[random.normal(size=(300, 2)), np.eye(3)[random.integers(0, 3, 300)]]  # rank 4
+    models = {"twin": standardized_pca(X, 4), "short": standardized_pca(X, 3)}
+    models["narrow"] = Autoencoder(4, epochs=2, random_state=0).fit(X)
+    models["wide"] = SparseAutoencoder(9, code_activation="identity", epochs=2, random_state=0).fit(X)
+    twin, short, narrow, wide, *_ = comparison.compare(models, X, X)
+    assert (twin["outcome"], short["outcome"], narrow["outcome"]) == ("equal", "equal", "worse")
+    assert (wide["outcome"], wide["compared_width"]) == ("unclear", 4)
+    assert "wide: not compared, as PCA with 4 components (the rank of the data)" in wide["verdict"]
+
+
+def test_a_denoiser_of_pairs_is_not_judged_without_its_clean_rows():
+    train, test = (rows.reshape(len(rows), -1) / 255 for rows in photographs())
+    noisy = np.clip(train + 0.1 * np.random.default_rng(0).normal(size=train.shape), 0, 1)
+    model = DenoisingAutoencoder(8, epochs=2, random_state=0).fit(noisy, train)
+    assert (
+        "not judged. It was trained on pairs" in comparison.compare({"d": model}, train, test)[0]["verdict"]
+    )
+
+
+@pytest.mark.parametrize("labels", ["one each", "numbers", "None among them"])
+def test_labels_that_are_no_classes_cost_numbers_and_not_the_run(labels, written, capsys):
+    y = {"one each": np.arange(200), "numbers": np.random.default_rng(0).normal(size=200)}.get(labels)
+    if y is None:
+        train, test = money_and_shares()
+        y = np.array([None, "a"] * 250, dtype=object)
+        with pytest.warns(NotComparedWarning):
+            comparison.compare({"p": Baseline("pca", 2).fit(train)}, train, test, y_train=y, y_test=y[:100])
+        return
+    np.savez("labelled.npz", X=money_and_shares()[0][:200], y=y)
+    assert main(["compare", "labelled.npz", *QUICK, "--no-rates", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert any(line.startswith("The baseline lda is left out") for line in told["notes"])
+
+
+@pytest.mark.filterwarnings("ignore::isthmus.errors.NotComparedWarning")
+@pytest.mark.parametrize("rows", [1, 3, "30 copies of one"])
+def test_a_few_rows_make_no_verdict(rows):
+    train, test = money_and_shares()
+    model = {"k": Baseline("kmeans", 2).fit(train)}
+    few = np.repeat(test[:1], 30, axis=0) if isinstance(rows, str) else test[:rows]
+    row = comparison.compare(model, train, few)[0]
+    assert (row["outcome"], row["interval"]) == ("unclear", None)
+    assert "too few different test rows" in row["verdict"]
+    if rows != 3:
+        assert row["explained_variance"] is None
+        model = Autoencoder(2, epochs=2, random_state=0).fit(train)
+        assert not np.isfinite(model.score(few))
+
+
+@pytest.mark.parametrize(
+    ("models", "train", "error", "message"),
+    [
+        ([1], 0, InvalidParameterError, "a mapping of names to fitted models"),
+        ({"a": Autoencoder(2)}, 0, NotFittedError, "Autoencoder"),
+        ({"a": KernelPCA(2)}, 0, DataError, "cannot be reconstructed by a \\(KernelPCA\\)"),
+        ({}, np.nan, DataError, "X_train of compare has NaN or infinity in row 3"),
+    ],
+)
+def test_what_cannot_be_compared_is_named(models, train, error, message):
+    X = money_and_shares()[0][:60].copy()
+    for model in models.values() if isinstance(models, dict) else ():
+        if isinstance(model, KernelPCA):
+            model.fit(X)
+    X[3] += train
+    with pytest.raises(error, match=message):
+        comparison.compare(models, X, X)
+
+
+def test_labels_of_two_kinds_are_refused():
+    train, test = money_and_shares()
+    with pytest.raises(DataError, match="text and numbers"):
+        comparison.compare(
+            {"p": Baseline("pca", 2).fit(train)}, train, test, y_train=["a"] * 500, y_test=np.zeros(100)
+        )
+
+
+def test_baselines_that_cannot_be_fitted_are_refused_before_training(written, capsys):
+    assert main(["compare", "table.csv", *QUICK, "--baseline", "nmf"]) == 2
+    err = capsys.readouterr().err
+    assert (
+        "The baseline nmf needs data without negative values, which table.csv in standardized columns" in err
+    )
+    assert "epochs" not in err
+    assert main(["compare", "table.csv", *QUICK, "--baseline", "nmf", "--space", "minmax", "--no-rates"]) == 0
+
+
+def test_a_mistake_of_units_is_told_once_and_by_name(written, capsys):
+    _, test = money_and_shares()
+    header = "income,savings,rent,renting,rural,health,children,trips"
+    np.savetxt("moved.csv", test * np.r_[1, 1000, np.ones(6)], delimiter=",", header=header, comments="")
+    assert main(["compare", "table.csv", *QUICK, "--test", "moved.csv", "--no-rates", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert err.count("'savings'") == 1
+    assert sum("'savings'" in line for line in json.loads(out)["notes"]) == 1

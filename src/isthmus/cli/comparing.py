@@ -16,11 +16,17 @@ from cyclopts import Parameter
 
 from isthmus import comparison
 from isthmus._checks import check_choice, check_number
-from isthmus.cli.console import note, print_json, print_lines, print_table, readable
+from isthmus.cli.console import note, percent, print_json, print_lines, print_table, readable
 from isthmus.cli.inputs import aligned, load_model, read_rows, rows_for
 from isthmus.cli.models import Flag, print_columns
 from isthmus.data import Data, check_target, replacing
-from isthmus.errors import DataError, InvalidParameterError, MissingDependencyError, NotComparedWarning
+from isthmus.errors import (
+    DataError,
+    DataRangeWarning,
+    InvalidParameterError,
+    MissingDependencyError,
+    NotComparedWarning,
+)
 from isthmus.estimators import Autoencoder, ConvolutionalAutoencoder, SparseAutoencoder
 from isthmus.estimators._settings import auto_batch_size, auto_epochs
 from isthmus.estimators.baselines import KINDS
@@ -125,6 +131,8 @@ def compare(
         check_choice(name, CANDIDATES, parameter="model", owner="compare")
     for name in baseline or ():
         check_choice(name, [*KINDS, "untrained"], parameter="baseline", owner="compare")
+    if baseline is not None:
+        _check_baselines(baseline, train, saved or [], space, device)
     width = _usual_width(train) if n_components is None else n_components
     models, took = _trained(
         names, train, width, seconds, epochs=epochs, device=device, random_state=random_state
@@ -170,7 +178,7 @@ def _gathered(notes: list[str]) -> Iterator[None]:
         warnings.simplefilter("always")
         yield
     for warning in caught:
-        if issubclass(warning.category, NotComparedWarning):
+        if issubclass(warning.category, (NotComparedWarning, DataRangeWarning)):
             notes.append(str(warning.message))
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
@@ -223,6 +231,19 @@ def _usual_baselines(train: Data, space: comparison.Space, notes: list[str]) -> 
     return [kind for kind in usual if kind not in unfit]
 
 
+def _check_baselines(
+    names: Sequence[str], train: Data, saved: Sequence[str], space: str, device: str
+) -> None:
+    """Refuse baselines that were asked for and cannot be fitted, before anything is trained."""
+    models = {path: load_model(path, device) for path in saved}
+    chosen = comparison.choose_space(models, train.rows, space, image_shape=train.image_shape)
+    for name, needs in comparison.unsuitable(names, train.rows, train.labels, chosen).items():
+        advice = "" if needs == "labels" else " Choose another --space, or leave it out."
+        raise InvalidParameterError(
+            f"The baseline {name} needs {needs}, which {train.name} {chosen.words} does not offer.{advice}"
+        )
+
+
 def _trained(
     names: Sequence[str], train: Data, width: int, seconds: float, *, epochs: int | None, **shared: Any
 ) -> tuple[dict[str, BaseAutoencoder], dict[str, float]]:
@@ -242,6 +263,8 @@ def _trained(
             **shared,
         )
         models[name] = comparison.fit_within(fresh, rows, seconds)
+        if train.columns is not None and rows is train.rows:
+            models[name].feature_names_in_ = np.asarray(train.columns, dtype=object)
         took[name] = time.perf_counter() - started
         note(f"{name}: {models[name].n_epochs_} of {planned} epochs in {took[name]:.1f} s")
     return models, took
@@ -331,11 +354,11 @@ def _print(
             row["name"],
             str(row["n_components"]),
             readable(row["sse"]),
-            f"{100 * row['explained_variance']:.1f}%",
+            percent(row["explained_variance"]),
         ]
         line.append(readable(row["trustworthiness"], 3))
         if labelled:
-            line += [_percent(row["labels"][key]) for key in ("neighbors", "probe")]
+            line += [percent(row["labels"][key]) for key in ("neighbors", "probe")]
         lines.append([*line, readable(row["seconds"], 3)])
     print_table([*header, "seconds"], lines)
     beside = {f"PCA-{row['compared_width']}" for row in rows if row["kind"] == "model"}
@@ -346,12 +369,8 @@ def _print(
         if saving["bd_rate"] is not None:
             share = saving["bd_rate"]
             word = "fewer" if share < 0 else "more"
-            percent = comparison.readable_percent(abs(share))
-            print_lines(f"{saving['name']}: {percent} {word} bytes than {saving['against']} at equal error.")
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f}%"
+            amount = comparison.readable_percent(abs(share))
+            print_lines(f"{saving['name']}: {amount} {word} bytes than {saving['against']} at equal error.")
 
 
 #: What of a row has no place in a table of numbers.

@@ -104,3 +104,8 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def readable(value: float | None, digits: int = 4) -> str:
     """Return a number as text with so many significant digits, a dash where there is none."""
     return "–" if value is None else f"{value:.{digits}g}"
+
+
+def percent(share: float | None) -> str:
+    """Return a share as text, a dash where there is none."""
+    return "–" if share is None else f"{100 * share:.1f}%"

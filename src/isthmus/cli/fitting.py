@@ -18,7 +18,7 @@ from docstring_parser import parse
 
 from isthmus import comparison
 from isthmus._checks import check_choice
-from isthmus.cli.console import INTERRUPTED, Terminated, note, print_json, print_lines, readable
+from isthmus.cli.console import INTERRUPTED, Terminated, note, percent, print_json, print_lines, readable
 from isthmus.cli.inputs import aligned, read_rows, takes_gaps
 from isthmus.errors import InvalidParameterError, TrainingInterruptedWarning
 from isthmus.estimators import (
@@ -230,6 +230,6 @@ def _lines(result: Mapping[str, Any]) -> list[str]:
             bce = "" if numbers["bce"] is None else f"BCE {readable(numbers['bce'])} per value, "
             lines.append(
                 f"{part}: {bce}SSE {readable(numbers['sse'])} per row, "
-                f"{100 * numbers['explained_variance']:.1f}% of the variance explained, {words}"
+                f"{percent(numbers['explained_variance'])} of the variance explained, {words}"
             )
     return lines

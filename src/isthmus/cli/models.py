@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from isthmus.cli.console import note, print_json, print_lines, print_table, readable, say_shape
+from isthmus.cli.console import note, percent, print_json, print_lines, print_table, readable, say_shape
 from isthmus.cli.inputs import check_output, codes_for, load_model, names_of, read_rows, rows_for, takes_gaps
 from isthmus.errors import InvalidParameterError
 
@@ -207,7 +207,7 @@ def _print_evaluation(name: str, source: str, numbers: dict[str, Any], pca: dict
                 readable(row["bce"]),
                 readable(row["sse"]),
                 readable(row["mse"]),
-                f"{100 * row['explained_variance']:.1f}%",
+                percent(row["explained_variance"]),
             )
             for label, row in contenders.items()
         ],

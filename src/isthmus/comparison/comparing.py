@@ -18,6 +18,7 @@ from isthmus.comparison.spaces import Space
 from isthmus.comparison.verdicts import judged
 from isthmus.errors import DataError, NotComparedWarning
 from isthmus.estimators import BaseAutoencoder, untrained_twin
+from isthmus.estimators._training_range import one_warning
 from isthmus.estimators.baselines import KINDS, Baseline
 from isthmus.rows import as_array, is_tensor
 
@@ -117,19 +118,37 @@ def compare(
     check_integer(random_state, parameter="random_state", owner="compare")
     models, train, test = accepted(models, X_train, X_test, "compare")
     labels = _labels(y_train, y_test, len(train), len(test))
+    with one_warning():
+        return _compared(
+            models, train, test, labels, baselines, space, image_shape, dict(seconds or {}), random_state
+        )
+
+
+def _compared(
+    models: Mapping[str, Model],
+    train: Array,
+    test: Array,
+    labels: tuple[Array, Array] | None,
+    baselines: Sequence[str],
+    space: str,
+    image_shape: Sequence[int] | None,
+    seconds: Mapping[str, float],
+    random_state: int,
+) -> list[Row]:
+    """Return what :func:`compare` returns, of arrays."""
     held = contest(models, train, test, space, image_shape=image_shape, seed=random_state)
-    took = dict(held.seconds) | dict(seconds or {})
+    took = {**held.seconds, **seconds}
     contenders = dict(held.contenders)
     for name, model, duration in _others(held, baselines, image_shape, labels, random_state):
         contenders[name], took[name] = model, duration
     view = _View(train, test, labels, random_state, {})
     rows, errors = [], {}
     for name, model in contenders.items():
-        row, errors[name] = _row(model, view, held.space)
+        row, errors[name] = _row(name, model, view, held.space)
         kind = "model" if name in models else "baseline"
         rows.append({"name": name, "kind": kind, "seconds": took.get(name), **row, **held.beside(name)})
     for what, reason in view.left_out.items():
-        warnings.warn(f"The {what} is left out: {reason}", NotComparedWarning, stacklevel=2)
+        warnings.warn(f"The {what} is left out: {reason}", NotComparedWarning, stacklevel=3)
     return judged(rows, errors, len(models), held.spectrum)
 
 
@@ -193,8 +212,11 @@ class _View:
     def attempt(self, what: str, compute: Callable[[], float]) -> float | None:
         """Return a number; or None, and remember why it cannot be computed."""
         try:
-            return compute()
-        except ValueError as error:
+            with warnings.catch_warnings():
+                # Labels that may be no classes: the number says so itself.
+                warnings.simplefilter("ignore", UserWarning)
+                return compute()
+        except (ValueError, TypeError) as error:  # labels that cannot be ordered, for one
             self.left_out.setdefault(what, str(error))
             return None
 
@@ -205,8 +227,8 @@ class _View:
         return np.sort(np.random.default_rng(self.seed).choice(rows, size, replace=False))
 
 
-def _row(model: Model, view: _View, space: Space) -> tuple[Row, Array]:
-    result = reconstruct(model, view.test)
+def _row(name: str, model: Model, view: _View, space: Space) -> tuple[Row, Array]:
+    result = reconstruct(model, view.test, name)
     row = describe(view.test, result, space)
     near = view.drawn(len(view.test), NEIGHBOUR_ROWS)
     scaled = space.scale(view.test[near])
@@ -245,6 +267,13 @@ def _labels(
                 f"{name} has shape {labels.shape}, but compare is expecting a label for each of {rows} rows, "
                 "for training and test rows or for neither."
             )
+    kinds = {
+        "text" if labels.dtype.kind in "UST" else "numbers" for labels in known if labels.dtype.kind != "O"
+    }
+    if len(kinds) > 1:
+        raise DataError(
+            "y_train and y_test are text and numbers, but compare is expecting labels of one kind."
+        )
     return known
 
 

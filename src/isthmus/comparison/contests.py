@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from isthmus._checks import wrong_parameter
 from isthmus.comparison.models import compared_width, describe, reconstruct, with_pca
 from isthmus.comparison.spaces import Space, choose_space
 from isthmus.comparison.tasks import Bench, judge_task
 from isthmus.comparison.verdicts import Spectrum, judged
-from isthmus.errors import DataError
+from isthmus.errors import DataError, InvalidTypeError
 from isthmus.estimators import BaseAutoencoder
 from isthmus.estimators._names import FEATURE_NAMES, column_names, refuse_other_columns, without_names
+from isthmus.estimators._training_range import one_warning
 from isthmus.rows import given_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -95,9 +101,15 @@ def accepted(
     DataError
         If two tables, or a table and a model, have other columns, or the same in another order.
     """
+    if not isinstance(models, Mapping):
+        raise InvalidTypeError(
+            str(wrong_parameter(owner, "models", "a mapping of names to fitted models", models))
+        )
     refuse_other_columns(X_train, X_test, "the test rows", owner)
     names = column_names(X_train)
     for name, model in models.items():
+        if isinstance(model, BaseAutoencoder):
+            check_is_fitted(model)
         own = getattr(model, FEATURE_NAMES, None)
         if names is not None and own is not None and list(own) != names:
             raise DataError(
@@ -105,8 +117,22 @@ def accepted(
                 "the same order."
             )
     bare = {name: without_names(model) for name, model in models.items()}
-    train, test = given_rows(X_train, f"X_train of {owner}"), given_rows(X_test, f"X_test of {owner}")
-    return bare, train.values, test.values
+    train, test = _complete(X_train, f"X_train of {owner}"), _complete(X_test, f"X_test of {owner}")
+    return bare, train, test
+
+
+def _complete(X: Any, owner: str) -> Array:
+    """Return rows as an array, if no value is missing."""
+    rows = given_rows(X, owner).values
+    if rows.dtype.kind == "f" and not np.isfinite(rows.sum(dtype=np.float64)):
+        missing = ~np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
+        if missing.any():
+            raise DataError(
+                f"{owner} has NaN or infinity in row {int(np.argmax(missing))}, and {int(missing.sum()) - 1} more such "
+                "rows. A comparison with PCA needs complete rows: leave these out, or impute them first. Models with "
+                "missing='mask' have score(), which counts what is observed."
+            )
+    return rows
 
 
 def contest(
@@ -193,10 +219,17 @@ def evaluate_with_pca(
         As in the result of :func:`compare`, without what codes tell about neighbours and labels.
     """
     models, train, test = accepted({name: model}, X_train, X, "evaluate_with_pca")
+    with one_warning():
+        return _evaluated(models, train, test, space, image_shape)
+
+
+def _evaluated(
+    models: Mapping[str, Model], train: Array, test: Array, space: str, image_shape: Sequence[int] | None
+) -> tuple[Row, Row]:
     held = contest(models, train, test, space, image_shape=image_shape, owner="evaluate_with_pca")
     rows, errors = [], {}
     for contender, fitted in held.contenders.items():
-        result = reconstruct(fitted, test)
+        result = reconstruct(fitted, test, contender)
         errors[contender] = held.space.row_errors(test, result.copies)
         row = describe(test, result, held.space)
         rows.append({"name": contender, **row, **held.beside(contender)})

@@ -10,6 +10,7 @@ import numpy as np
 
 from isthmus._checks import wrong_parameter
 from isthmus.comparison.spaces import RAW, ScaledModel, Space, space_of
+from isthmus.comparison.verdicts import ALL_DIRECTIONS
 from isthmus.errors import DataError
 from isthmus.estimators import Baseline, Model
 from isthmus.estimators._names import without_names
@@ -58,7 +59,7 @@ class Reconstruction:
     copies: Array
 
 
-def reconstruct(model: Model, X: Array) -> Reconstruction:
+def reconstruct(model: Model, X: Array, name: str = "the model") -> Reconstruction:
     """Encode and decode the rows of X.
 
     Parameters
@@ -67,18 +68,33 @@ def reconstruct(model: Model, X: Array) -> Reconstruction:
         A fitted model.
     X : ndarray of shape (n, ...)
         Rows of the shape that the model was fitted on.
+    name : str, default="the model"
+        What to call the model in errors.
 
     Returns
     -------
     Reconstruction
         The reconstructions have the shape of X, also where the model works on flat rows.
+
+    Raises
+    ------
+    DataError
+        If the model cannot encode or decode the rows, or its reconstructions are not finite or of another size.
     """
-    codes = np.asarray(model.transform(X))
-    copies = np.asarray(model.inverse_transform(codes))
+    try:
+        codes = np.asarray(model.transform(X))
+        copies = np.asarray(model.inverse_transform(codes))
+    except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
+        raise DataError(
+            f"Rows cannot be reconstructed by {name} ({type(model).__name__}): {error}"
+        ) from error
     if copies.size != X.size:
         raise DataError(
-            f"The reconstructions have shape {copies.shape}, but rows of shape {X.shape} were given."
+            f"The reconstructions of {name} have shape {copies.shape}, but rows of shape {X.shape} were given."
         )
+    for what, values in (("codes", codes), ("reconstructions", copies)):
+        if not np.isfinite(values).all():
+            raise DataError(f"The {what} of {name} contain NaN or infinity.")
     return Reconstruction(codes=codes.reshape(len(codes), -1), copies=copies.reshape(X.shape))
 
 
@@ -91,8 +107,8 @@ def compared_width(model: Model, X: Array, rank: int) -> tuple[int, str]:
     """Return the number of components of the PCA that a model is compared with, and why it is not the model's.
 
     This is the number of code units. For a sparse code, in which a row uses half of the units or fewer, it is
-    the mean number of units that are not zero, rounded up. It is always below the rank of the data, at which
-    PCA has no error left.
+    the mean number of units that are not zero, rounded up. It is never above the rank of the data, at which PCA
+    has no error left.
 
     Parameters
     ----------
@@ -117,12 +133,11 @@ def compared_width(model: Model, X: Array, rank: int) -> tuple[int, str]:
     """
     some = X[:: max(1, -(-len(X) // ACTIVITY_ROWS))]
     codes = np.asarray(model.transform(some)).reshape(len(some), -1)
-    width, reason = codes.shape[1], ""
+    units = codes.shape[1]
     active = float((codes != 0).sum(axis=1).mean())
-    if width > 1 and active <= SPARSE_SHARE * width:
-        width, reason = max(1, math.ceil(active)), "the mean number of active code units"
-    most = max(1, rank - 1)
-    return (width, reason) if width <= most else (most, "one fewer than the rank of the data")
+    if units > 1 and (active <= SPARSE_SHARE * units or (units > rank > active)):
+        return min(max(1, math.ceil(active)), rank), "the mean number of active code units"
+    return (units, "") if units <= rank else (rank, ALL_DIRECTIONS)
 
 
 def describe(X: Array, reconstruction: Reconstruction, space: Space = RAW) -> Row:
@@ -144,7 +159,7 @@ def describe(X: Array, reconstruction: Reconstruction, space: Space = RAW) -> Ro
 
         - ``rows``, ``features``, ``n_components``, and ``space``, the name of the space;
         - in the space: ``sse`` (squared error per row), ``mse`` (per value), ``explained_variance`` (share of
-          the squared distance to the mean of X);
+          the squared distance to the mean of X; None where rows do not differ);
         - ``column_rmse``: the root mean squared error of each feature in the units of the data; None in the
           space "raw";
         - ``sse_clipped`` (with reconstructions clipped to [0, 1]) and ``bce`` (nats per value), both None
@@ -160,6 +175,7 @@ def describe(X: Array, reconstruction: Reconstruction, space: Space = RAW) -> Ro
     copies = reconstruction.copies
     errors = space.row_errors(X, copies)
     mean = np.broadcast_to(X.mean(axis=0, dtype=np.float64), X.shape)
+    differ = bool((X[:1] != X).any())
     statistics = code_statistics(reconstruction.codes)
     as_pixels = space.is_raw and bool(X.min() >= 0 and X.max() <= 1)
     features = X.size // len(X)
@@ -172,7 +188,7 @@ def describe(X: Array, reconstruction: Reconstruction, space: Space = RAW) -> Ro
         "sse_clipped": squared_error(X, np.clip(copies, 0, 1)) if as_pixels else None,
         "mse": float(errors.mean()) / features,
         "bce": binary_cross_entropy(X, copies) if as_pixels else None,
-        "explained_variance": _explained(errors, space.row_errors(X, mean)),
+        "explained_variance": _explained(errors, space.row_errors(X, mean)) if differ else None,
         "column_rmse": None if space.is_raw else _column_errors(X, copies),
         "codes": {
             "mean": statistics.mean,
@@ -290,12 +306,10 @@ def with_pca(
     return {**models, **{name: fit_pca(train, width, space) for name, width in names.items()}}
 
 
-def _explained(errors: Array, distances: Array) -> float:
-    """Return the share of the squared distances to the mean that is explained."""
+def _explained(errors: Array, distances: Array) -> float | None:
+    """Return the share of the squared distances to the mean that is explained, if there are any."""
     total = float(distances.sum())
-    if total == 0:
-        return 1.0 if float(errors.sum()) == 0 else 0.0
-    return 1 - float(errors.sum()) / total
+    return None if total == 0 else 1 - float(errors.sum()) / total
 
 
 def _column_errors(X: Array, copies: Array) -> list[float]:

@@ -82,9 +82,13 @@ def judge_task(name: str, model: Model, bench: Bench) -> Row | None:
         which take the place of those by reconstruction; for "bound" ``sentence``, which goes with them.
     """
     if isinstance(model, DeepBeliefNetwork):
-        return _unknown_density(name)
+        why = "A deep belief network is a model of density, whose likelihood is not known"
+        return _not_judged("density", name, why)
     if isinstance(model, RestrictedBoltzmannMachine):
         return _density(name, model, bench)
+    if isinstance(model, DenoisingAutoencoder) and model.settings_.paired:
+        why = "It was trained on pairs of noisy and clean rows; use its score(noisy, clean)"
+        return _not_judged("restoration", name, why)
     if isinstance(model, DenoisingAutoencoder) and model.settings_.noise is not None:
         return _restoration(name, model, bench)
     if isinstance(model, VariationalAutoencoder) and model.settings_.bottleneck.needs_likelihood:
@@ -137,17 +141,8 @@ def _density(name: str, machine: RestrictedBoltzmannMachine, bench: Bench) -> Ro
     }
 
 
-def _unknown_density(name: str) -> Row:
-    return {
-        "kind": "density",
-        "log_likelihood": None,
-        "baseline": None,
-        "interval": None,
-        "exact": False,
-        "outcome": "unclear",
-        "headline": "–",
-        "verdict": f"{name}: not judged. A deep belief network is a model of density, and its likelihood is not known.",
-    }
+def _not_judged(kind: str, name: str, why: str) -> Row:
+    return {"kind": kind, "outcome": "unclear", "headline": "–", "verdict": f"{name}: not judged. {why}."}
 
 
 def _restoration(name: str, model: DenoisingAutoencoder, bench: Bench) -> Row:

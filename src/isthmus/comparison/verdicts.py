@@ -25,8 +25,14 @@ MOST_FEATURES = 4096  # beyond, a covariance of all features takes too long
 #: How a model did beside its reference: what a page colours.
 OUTCOMES = ("better", "equal", "unclear", "worse")
 
-#: Eigenvalues below this share of the largest are rounding.
-NO_VARIANCE = 1e-12
+#: Variances of standardized columns, and errors, below this share of the total are rounding of single precision.
+ROUNDING = 1e-12
+
+#: Why PCA has fewer components than a model has code units, where the code is not sparse.
+ALL_DIRECTIONS = "the rank of the data"
+
+#: With fewer different test rows there is no interval, and nothing is said for sure.
+LEAST_ROWS = 8
 
 
 class Spectrum:
@@ -45,6 +51,8 @@ class Spectrum:
         Squared error per row with 0, 1, ... components; None for more than 4,096 features.
     rank : int
         Number of components after which nothing of the training rows is left.
+    rounding : float
+        Squared error per row below which two reconstructions differ by rounding alone.
     mean, directions : ndarray of shape (features,) and (components, features), or None
         The mean row and the principal directions, that of the largest variance first.
 
@@ -63,17 +71,18 @@ class Spectrum:
     mean: NDArray[np.float64] | None
     directions: NDArray[np.float64] | None
     rank: int
+    rounding: float
 
     def __init__(self, train: Array, X: Array) -> None:
         rows = train.reshape(len(train), -1)
         n_features = rows.shape[1]
         self.errors = self.mean = self.directions = None
-        self.rank = max(1, min(len(rows) - 1, n_features))
+        self.rank, self.rounding = max(1, min(len(rows) - 1, n_features)), 0.0
         if n_features > MOST_FEATURES:
             return
         found = principal_components(rows, min(rows.shape))
         self.mean, self.directions = found.mean, found.directions
-        self.rank = max(1, min(self.rank, int((found.variances > NO_VARIANCE * found.variances[0]).sum())))
+        self.rank = min(self.rank, _rank(rows, found.variances))
         explained, total = np.zeros(n_features), 0.0
         tested = X.reshape(len(X), -1)
         for part in row_blocks(tested):
@@ -83,12 +92,27 @@ class Spectrum:
             total += float(np.square(centred).sum())
         left = total - np.concatenate([[0.0], np.cumsum(explained)])
         self.errors = np.maximum(left, 0.0) / len(tested)
+        self.rounding = ROUNDING * total / len(tested)
 
     def needed(self, error: float) -> int | None:
         """Return the smallest number of components with at most this error; None if that is not known."""
-        if self.errors is None or not (self.errors <= error).any():
+        if self.errors is None:
             return None
-        return int(np.argmax(self.errors <= error))
+        matched = self.errors <= error + self.rounding
+        return int(np.argmax(matched)) if matched.any() else None
+
+
+def _rank(rows: Array, variances: NDArray[np.float64]) -> int:
+    """Return the rank of rows around their mean, which the units of columns do not change."""
+    rank = int((variances > ROUNDING * variances[0]).sum())
+    if rank < len(variances):
+        # Directions of little variance may be columns with a small unit, and no rounding.
+        spreads = rows.std(axis=0, dtype=np.float64)
+        varied = rows[:, spreads > 0] / spreads[spreads > 0]
+        if varied.shape[1]:
+            standard = principal_components(varied, min(varied.shape)).variances
+            rank = int((standard > ROUNDING * standard[0]).sum())
+    return max(1, rank)
 
 
 def verdict(name: str, model_row: Mapping[str, Any], pca_row: Mapping[str, Any]) -> str:
@@ -136,12 +160,25 @@ def verdict(name: str, model_row: Mapping[str, Any], pca_row: Mapping[str, Any])
 def outcome_of(model_row: Mapping[str, Any], pca_row: Mapping[str, Any]) -> str:
     """Return how the squared error of a model compares with that of PCA: one of ``OUTCOMES``."""
     error, reference = model_row["sse"], pca_row["sse"]
-    if abs(error - reference) <= EQUAL_WITHIN * reference:
+    if abs(error - reference) <= max(EQUAL_WITHIN * reference, _rounding(model_row)):
         return "equal"
+    if _is_exact(model_row, pca_row):
+        # A code with more numbers than the rows have directions is for something else.
+        return "unclear" if model_row.get("width_reason") == ALL_DIRECTIONS else "worse"
     interval = model_row.get("interval")
-    if interval is not None and interval[0] <= 1 <= interval[1]:
+    if model_row.get("few_rows") or (interval is not None and interval[0] <= 1 <= interval[1]):
         return "unclear"
     return "better" if error < reference else "worse"
+
+
+def _rounding(model_row: Mapping[str, Any]) -> float:
+    """Return what errors may differ by without a meaning; nothing where that is not known."""
+    return float(model_row.get("rounding") or 0.0)
+
+
+def _is_exact(model_row: Mapping[str, Any], pca_row: Mapping[str, Any]) -> bool:
+    """Return whether PCA has no error left, as far as it is known what rounding does."""
+    return model_row.get("rounding") is not None and bool(pca_row["sse"] <= _rounding(model_row))
 
 
 def _comparison(name: str, model_row: Mapping[str, Any], pca_row: Mapping[str, Any]) -> str:
@@ -151,6 +188,11 @@ def _comparison(name: str, model_row: Mapping[str, Any], pca_row: Mapping[str, A
     pca, outcome = _reference(model_row, pca_row), outcome_of(model_row, pca_row)
     if outcome == "equal":
         return f"{name}: as good as {pca} (squared error {numbers})."
+    if outcome == "unclear" and model_row.get("few_rows"):
+        return f"{name}: too few different test rows for a comparison with {pca} (squared error {numbers})."
+    if _is_exact(model_row, pca_row):
+        compared = "not compared, as" if outcome == "unclear" else f"squared error {_readable(error)}, where"
+        return f"{name}: {compared} {pca} has no error but for rounding."
     if outcome == "unclear":
         return f"{name}: no significant difference from {pca} on so few rows (squared error {numbers})."
     if outcome == "better":
@@ -193,21 +235,26 @@ def judged(
     Returns
     -------
     list of dict
-        With ``relative`` (the squared error over PCA's; None where PCA's is zero), ``interval`` (95% of
-        that), ``pca_components`` (how many PCA needs), ``outcome`` ("better", "equal", "unclear" or "worse")
-        and ``verdict``; all None for what is not judged. Where the ``task`` of a row has a verdict of its own,
-        the last two are those of the task.
+        With ``relative`` (the squared error over PCA's; None where PCA's is zero but for rounding), ``interval``
+        (95% of that; None with fewer than 8 different test rows, as ``few_rows`` says), ``rounding`` (errors that
+        are no further apart are equal), ``pca_components`` (how many PCA needs), ``outcome`` ("better", "equal",
+        "unclear" or "worse") and ``verdict``; all None for what is not judged. Where the ``task`` of a row has a
+        verdict of its own, the last two are those of the task.
     """
     by_name = {row["name"]: row for row in rows}
     told = []
     for number, row in enumerate(rows):
-        added: Row = dict.fromkeys(("relative", "interval", "pca_components", "outcome", "verdict"))
+        told_of_all = ("relative", "interval", "few_rows", "rounding", "pca_components", "outcome", "verdict")
+        added: Row = dict.fromkeys(told_of_all)
         if number < n_models:
             pca = by_name[f"PCA-{row['compared_width']}"]
-            if pca["sse"] > 0:
+            pairs = np.column_stack([errors[row["name"]], errors[pca["name"]]])
+            added["few_rows"] = len(np.unique(pairs, axis=0)) < LEAST_ROWS
+            if pca["sse"] > (0.0 if spectrum is None else spectrum.rounding):
                 added["relative"] = row["sse"] / pca["sse"]
-                added["interval"] = list(ratio_interval(errors[row["name"]], errors[pca["name"]]))
-            added["pca_components"] = None if spectrum is None else spectrum.needed(row["sse"])
+                added["interval"] = None if added["few_rows"] else list(ratio_interval(*pairs.T))
+            if spectrum is not None:
+                added["rounding"], added["pca_components"] = spectrum.rounding, spectrum.needed(row["sse"])
             added["outcome"] = outcome_of({**row, **added}, pca)
             added["verdict"] = verdict(row["name"], {**row, **added}, pca)
             task = row.get("task") or {}

@@ -36,7 +36,7 @@ from isthmus.estimators._inference import (
     summary_of_codes,
 )
 from isthmus.estimators._initializing import initialize, kept_at_least
-from isthmus.estimators._names import refuse_moved_codes
+from isthmus.estimators._names import FEATURE_NAMES, KNOWN_NAMES, refuse_moved_codes
 from isthmus.estimators._pairs import Pair, refuse_other_kind, warn_of_ignored
 from isthmus.estimators._parameters import PartsMixin
 from isthmus.estimators._resuming import identify, opened, seed_for
@@ -470,7 +470,8 @@ class BaseAutoencoder(
         known = getattr(self, "_training_range", None)  # not in models of before there was any
         if known is not None:
             subject = f"{argument} of {type(self).__name__}"
-            known.warn_of(rows, subject, getattr(self, "feature_names_in_", None))
+            names = getattr(self, FEATURE_NAMES, getattr(self, KNOWN_NAMES, None))
+            known.warn_of(rows, subject, names)
 
     def _range_of(self, rows: Rows) -> TrainingRange:
         """Return the range of training rows: of all columns together where they are in one unit."""

@@ -94,7 +94,8 @@ def explained_variance(encoder: Encoder, decoder: Decoder, rows: Rows, targets: 
         # What is missing counts on neither side.
         unexplained += float((scaled - copies).square().nansum())
         total += float((scaled - mean).square().nansum())
-    if total == 0:
+    # The mean of equal rows may differ from them by rounding.
+    if total == 0 or bool((targets == targets[:1]).all()):
         return 1.0 if unexplained == 0 else -math.inf if len(rows) > 1 else math.nan
     return 1 - unexplained / total
 

@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 from isthmus.errors import DataError
 
 FEATURE_NAMES = "feature_names_in_"
+KNOWN_NAMES = "_names_of_columns"
 
 
 def column_names(X: Any) -> list[str] | None:
@@ -108,7 +109,9 @@ def without_names(model: Any) -> Any:
     if not isinstance(model, BaseEstimator):
         return model
     view = _with(model, _sklearn_output_config={"transform": "default"})
-    view.__dict__.pop(FEATURE_NAMES, None)
+    names = view.__dict__.pop(FEATURE_NAMES, None)
+    if names is not None:
+        view.__dict__[KNOWN_NAMES] = names  # for messages
     return view
 
 

@@ -221,8 +221,11 @@ class TrainingRange:
         name = first if names is None else repr(str(names[first]))
         low, high = float(np.nanmin(rows[:, first])), float(np.nanmax(rows[:, first]))
         own = 0 if len(self.low) == 1 else first
-        was = f"where the training data had {self.low[own]:.3g} to {self.high[own]:.3g}"
-        values = f"values from {low:.3g} to {high:.3g} {was}"
+        # As many digits as tell the two ranges apart.
+        spread = max(float(self.high[own] - self.low[own]), high - low) or 1.0
+        digits = 3 + max(0, math.ceil(math.log10(max(abs(low), abs(high), 1e-300) / spread)))
+        was = f"where the training data had {self.low[own]:.{digits}g} to {self.high[own]:.{digits}g}"
+        values = f"values from {low:.{digits}g} to {high:.{digits}g} {was}"
         if len(columns) == 1:
             return f"has {values} in column {name}. Is it in another unit?"
         return (

@@ -83,7 +83,7 @@ class Kind:
         mean is large beside the spread, and none of these depends on the mean.
     decodes : bool
         Whether it has an ``inverse_transform``; otherwise the best linear decoder is fitted.
-    needs : {"", "labels", "no negative values", "data in [0, 1]"}
+    needs : {"", "labels", "data without negative values", "data in [0, 1]"}
         What the data must have.
     may_be_wider : bool
         Whether its codes may be wider than rows.
@@ -99,11 +99,21 @@ class Kind:
     def suits(self, rows: Array, y: ArrayLike | None) -> bool:
         """Return whether rows, and labels if any, are as the baseline needs them."""
         if self.needs == "labels":
-            labels = np.asarray([] if y is None else y)
-            return labels.shape == rows.shape[:1] and len(np.unique(labels)) > 1
-        if self.needs == "no negative values":
+            return _are_classes([] if y is None else y, len(rows))
+        if self.needs == "data without negative values":
             return bool(rows.min() >= 0)
         return not self.needs or bool(rows.min() >= 0 and rows.max() <= 1)
+
+
+def _are_classes(y: ArrayLike, n_rows: int) -> bool:
+    """Return whether labels are of at least two classes, and fewer than there are rows."""
+    labels = np.asarray(y)
+    if labels.shape != (n_rows,) or (labels.dtype.kind == "f" and (labels != np.round(labels)).any()):
+        return False
+    try:
+        return 1 < len(np.unique(labels)) < n_rows
+    except TypeError:  # text and None have no order
+        return False
 
 
 class Baseline(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -192,7 +202,9 @@ class Baseline(TensorsMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         rows = self._rows(given, reset=True)
         self.input_shape_ = shape_of_rows(given, rows.shape[1])
         if not kind.suits(rows, y):
-            raise wrong_parameter(owner, "kind", f"one that does not need {kind.needs}", self.kind)
+            raise wrong_parameter(
+                owner, "kind", f"a method for such rows; {self.kind!r} needs {kind.needs}", self.kind
+            )
         width = min(width, len(rows)) if kind.may_be_wider else min(width, *rows.shape)
         if kind.needs == "labels":
             width = min(width, len(np.unique(np.asarray(y))) - 1)
@@ -418,7 +430,7 @@ KINDS: Mapping[str, Kind] = {
     "pca": Kind("PCA", _pca),
     "incremental-pca": Kind("incremental PCA", _incremental_pca),
     "kernel-pca": Kind("kernel PCA", _kernel_pca, centred=True),
-    "nmf": Kind("NMF", _nmf, needs="no negative values"),
+    "nmf": Kind("NMF", _nmf, needs="data without negative values"),
     "lda": Kind("LDA", _lda, centred=True, decodes=False, needs="labels"),
     "random-projection": Kind("random projection", _random_projection, centred=True, decodes=False),
     "dct": Kind("DCT", _dct),

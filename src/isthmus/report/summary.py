@@ -226,7 +226,7 @@ def _look_at(
     given: Array | None,
     baseline: Mapping[str, _Look],
 ) -> _Look:
-    result = reconstruct(model, view.X)
+    result = reconstruct(model, view.X, name)
     row = {"name": name, **describe(view.X, result, view.space)}
     errors = view.space.row_errors(view.X, result.copies)
     plane = planes.plane_of(result.codes, given)
