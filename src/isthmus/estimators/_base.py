@@ -39,6 +39,7 @@ from isthmus.estimators._initializing import initialize, kept_at_least
 from isthmus.estimators._names import FEATURE_NAMES, KNOWN_NAMES, refuse_moved_codes
 from isthmus.estimators._pairs import Pair, refuse_other_kind, warn_of_ignored
 from isthmus.estimators._parameters import PartsMixin
+from isthmus.estimators._pickling import revived_tensors
 from isthmus.estimators._resuming import identify, opened, seed_for
 from isthmus.estimators._rows import Rows, check_codes, check_rows, shape_of_rows
 from isthmus.estimators._scaling import Scaling, learn_scaling
@@ -51,6 +52,7 @@ from isthmus.estimators._settings import (
     takes_gaps,
 )
 from isthmus.estimators._stacking import Stack
+from isthmus.estimators._states import StateMixin
 from isthmus.estimators._tensors import TensorsMixin
 from isthmus.estimators._trainer import Trainer, memory_worded
 from isthmus.estimators._training_range import TrainingRange
@@ -76,6 +78,7 @@ START_ROWS = 4096
 class BaseAutoencoder(
     TensorsMixin,
     PartsMixin,
+    StateMixin,
     ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
     TransformerMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
@@ -97,7 +100,8 @@ class BaseAutoencoder(
     n_features_in_: int
     _assembly: Assembly
     _training_range: TrainingRange | None
-    _learner: tuple[Assembly, Trainer | Stack]
+    _learner: tuple[Assembly, Trainer | Stack]  # of `partial_fit`
+    _memory: dict[str, Any]  # what the learner remembered when this estimator was stored
 
     def __init__(
         self,
@@ -551,7 +555,8 @@ class BaseAutoencoder(
         self._training_range = self._range_of(X)
         if targets is not None:
             self._training_range = self._training_range.joined(self._range_of(targets))
-        self.__dict__.pop("_learner", None)
+        for name in ("_learner", "_memory"):
+            self.__dict__.pop(name, None)
         self._refuse_untrainable(stored)
         return stored
 
@@ -620,6 +625,9 @@ class BaseAutoencoder(
             assembly = copy.deepcopy(self._assembly)
             self._install(self.settings_, assembly, self.encoder_.scaling, assembly.device)
             self._learner = assembly, self._make_trainer(PARTIAL_FIT_RATE, fresh=fresh)
+            memory = self.__dict__.pop("_memory", None)
+            if memory is not None:
+                self._learner[1].load_state_dict(revived_tensors(memory))
         assembly, trainer = self._learner
         self._install(self.settings_, assembly, self.encoder_.scaling, assembly.device)
         return assembly, trainer

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +15,11 @@ from torch.nn import functional
 from isthmus._device import device_of
 from isthmus._random import DROPOUT, uniform
 from isthmus.bottlenecks import BottleneckModule
+from isthmus.estimators._assembly import Encoder
 from isthmus.estimators._objectives import Preparation, untouched
+from isthmus.estimators._pickling import arrays_of
+from isthmus.estimators._restoring import ArrayWeights, check_shapes
+from isthmus.estimators._saving import weights_of
 from isthmus.networks import activation
 from isthmus.networks.layers import Linear
 from isthmus.training import Batch
@@ -46,12 +52,12 @@ class Head(nn.Module):
         hidden_layers: Sequence[int],
         activation_name: str,
         dropout: float,
-        generator: torch.Generator,
+        generator: torch.Generator | None,
     ) -> None:
         super().__init__()
         widths = [n_components, *hidden_layers, n_classes]
         self.layers = nn.ModuleList(Linear(m, n, generator) for m, n in pairwise(widths))
-        self.activation = activation(activation_name)
+        self.activation, self.activation_name = activation(activation_name), activation_name
         self.dropout = dropout
         self.register_buffer(
             "offset", torch.zeros(n_components, dtype=torch.float32, device=device_of(generator))
@@ -150,3 +156,44 @@ class CrossEntropy:
         right = (logits.detach().argmax(1) == batch.targets).float().mean()
         loss = sum(terms.values(), start=losses.mean())
         return {"loss": loss, "accuracy": right, **terms}
+
+
+def stored_classifier(classifier: Classifier, encoder: Encoder) -> dict[str, Any] | None:
+    """Return a classifier as settings and arrays; of an encoder that is not its own, nothing."""
+    head = classifier.head
+    if not hasattr(head, "activation_name"):
+        return None  # from a pickle of before it was known
+    own = classifier.body is not encoder.body
+    trained: nn.Module = classifier if own else head
+    return {
+        "layers": [cast(Linear, layer).out_features for layer in head.layers],
+        "activation": head.activation_name,
+        "dropout": head.dropout,
+        "own_encoder": own,
+        "weights": arrays_of(weights_of(trained)),
+    }
+
+
+def classifier_of(stored: Mapping[str, Any], encoder: Encoder, n_components: int) -> Classifier:
+    """Build a classifier on an encoder from what `stored_classifier` returned.
+
+    Raises
+    ------
+    ValueError
+        When its weights are not of the shapes that its settings ask for.
+    """
+    *hidden, n_classes = (int(width) for width in stored["layers"])
+    own = copy.deepcopy(encoder) if stored["own_encoder"] else encoder
+
+    def classifier(generator: torch.Generator | None) -> tuple[Classifier, nn.Module]:
+        head = Head(n_components, n_classes, hidden, stored["activation"], stored["dropout"], generator)
+        whole = Classifier(own.body, own.bottleneck, head)
+        return whole, whole if stored["own_encoder"] else head
+
+    weights = ArrayWeights(stored["weights"])
+    check_shapes(weights_of(classifier(None)[1]), weights)
+    built, trained = classifier(torch.Generator())
+    with torch.no_grad():
+        for name, place in weights_of(trained).items():
+            place.copy_(weights.read(name))
+    return built.to(encoder.scaling.offset.device)

@@ -150,19 +150,24 @@ def entry_for(hint: Any) -> Entry:
 
 def fault_of(settings: Mapping[str, Any], parameters: Mapping[str, Any], owner: type) -> str | None:
     """Return which setting or parameter a model of a class cannot have, in one sentence, or None."""
+    entries = parameter_entries(owner)
+    return fault_of_settings(settings) or _fault(parameters, entries, frozenset(entries), "its parameters")
+
+
+def fault_of_settings(settings: Mapping[str, Any]) -> str | None:
+    """Return which setting a fitted model cannot have, in one sentence, or None."""
     defaults = {item.name for item in dataclasses.fields(Settings) if item.default is not dataclasses.MISSING}
-    tables = (
-        ("settings", settings, settings_entries(), frozenset(defaults)),
-        ("parameters", parameters, parameter_entries(owner), frozenset(parameter_entries(owner))),
+    return _fault(settings, settings_entries(), frozenset(defaults), "its settings")
+
+
+def _fault(
+    saved: Mapping[str, Any], entries: Mapping[str, Entry], optional: frozenset[str], place: str
+) -> str | None:
+    network = saved.get("network")
+    own_modules = isinstance(network, (dict, list)) and _is_modules(network)
+    return Record({**entries, "network": Anything()} if own_modules else entries, optional).fault(
+        saved, place
     )
-    for name, saved, entries, optional in tables:
-        network = saved.get("network")
-        own_modules = isinstance(network, (dict, list)) and _is_modules(network)
-        known = {**entries, "network": Anything()} if own_modules else entries
-        fault = Record(known, optional).fault(saved, f"its {name}")
-        if fault is not None:
-            return fault
-    return None
 
 
 def _is_modules(network: Any) -> bool:

@@ -9,20 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from isthmus._checks import shortened
 from isthmus._device import choose_device
-from isthmus._specification import resolve
 from isthmus.errors import IsthmusError, ModelFileError
-from isthmus.estimators._assembly import Assembly
 from isthmus.estimators._base import BaseAutoencoder
-from isthmus.estimators._building import build_assembly
-from isthmus.estimators._entries import MOST_LAYERS, fault_of
-from isthmus.estimators._saving import weights_of
-from isthmus.estimators._scaling import Scaling
-from isthmus.estimators._settings import PARTS, Settings
+from isthmus.estimators._entries import fault_of
+from isthmus.estimators._restoring import assembly_from, check_sizes, revived_settings, scaling_from
+from isthmus.estimators._settings import Settings
 from isthmus.estimators._training_range import TrainingRange
 from isthmus.estimators.autoencoder import (
     Autoencoder,
@@ -39,7 +33,7 @@ from isthmus.estimators.quantized import VectorQuantizedAutoencoder
 from isthmus.estimators.sequences import SequenceAutoencoder
 from isthmus.estimators.variational import VariationalAutoencoder
 from isthmus.networks import Modules
-from isthmus.persistence import MOST_FEATURES, Weights, open_weights, read_config
+from isthmus.persistence import Weights, open_weights, read_config
 
 ESTIMATORS: Mapping[str, type[BaseAutoencoder]] = {
     estimator.__name__: estimator
@@ -58,12 +52,6 @@ ESTIMATORS: Mapping[str, type[BaseAutoencoder]] = {
         DeepBeliefNetwork,
     )
 }
-
-#: The tensors that belong to no part of the network.
-SCALING = ("scaling.offset", "scaling.unit")
-
-#: What safetensors calls numbers that weights can be.
-FLOATS = frozenset({"F16", "BF16", "F32", "F64"})
 
 
 def load(
@@ -153,16 +141,17 @@ def _rebuild(
             "its network is one of Isthmus, so that network=(encoder, decoder) is not wanted."
         )
     input_shape = tuple(config["input_shape"])
-    _check_sizes(config, saved, input_shape, weights)
-    model = owner(**_revived(parameters, name))
-    settings = Settings(**_revived(saved, name))
+    _check_lengths(config, saved, input_shape)
+    check_sizes(saved, input_shape, weights)
+    model = owner(**revived_settings(parameters, name))
+    settings = Settings(**revived_settings(saved, name))
     if modules is not None:
         model.network = modules
         settings = dataclasses.replace(settings, network=modules)
     model._install(
         settings,
-        _assembly(settings, input_shape, weights),
-        _scaling(weights, math.prod(input_shape)),
+        assembly_from(settings, input_shape, weights),
+        scaling_from(weights, math.prod(input_shape)),
         choose_device(device, name),
     )
     _remember(model, config, input_shape)
@@ -190,15 +179,13 @@ def _remember(model: BaseAutoencoder, config: Mapping[str, Any], input_shape: tu
     model.code_usage_ = np.asarray(config["code_usage"], dtype=np.float64)
 
 
-def _check_sizes(
-    config: Mapping[str, Any], saved: Mapping[str, Any], input_shape: tuple[int, ...], weights: Weights
+def _check_lengths(
+    config: Mapping[str, Any],
+    saved: Mapping[str, Any],
+    input_shape: tuple[int, ...],
 ) -> None:
-    """Raise where a configuration asks for more than the weights can be of, before anything is built."""
-    n_features, n_tensors, n_values = math.prod(input_shape), len(weights.shapes), weights.n_values
-    if n_features > MOST_FEATURES:
-        raise ModelFileError(
-            f"its rows have {n_features:.3g} values, and can have {MOST_FEATURES} at most: its weights do not fit."
-        )
+    """Raise where a configuration does not fit itself, before anything is built."""
+    n_features = math.prod(input_shape)
     lengths = {"code_usage": (len(config["code_usage"]), saved["n_components"])}
     if config["feature_names"] is not None:
         lengths["feature_names"] = (len(config["feature_names"]), n_features)
@@ -207,64 +194,3 @@ def _check_sizes(
             raise ModelFileError(f"its {entry} has {length} entries, but should have {wanted}.")
     if (config["best_epoch"] or 1) > len(config["history"]):
         raise ModelFileError("its best_epoch is none of those of its history.")
-    parts = {"settings": saved, **{name: saved.get(name) or {} for name in ("network", "bottleneck")}}
-    for part, settings in parts.items():
-        for setting, value in settings.items():
-            # Each layer has a weight of its own, and nothing is wider than there are values.
-            layers = value if setting.endswith("layers") and isinstance(value, int) else 0
-            layers = len(value) if setting in {"hidden_layers", "channels"} and value != "auto" else layers
-            widths = value if isinstance(value, list) else []
-            if layers > min(n_tensors, MOST_LAYERS) or max(widths, default=0) > max(n_values, n_features):
-                raise ModelFileError(
-                    f"its weights do not fit its configuration: its {part} have {setting}={shortened(str(value), 60)}."
-                )
-
-
-def _assembly(settings: Settings, input_shape: tuple[int, ...], weights: Weights) -> Assembly:
-    """Return the network with its weights; shapes come first, which take no memory."""
-    wanted = weights_of(build_assembly(settings, input_shape, None))
-    _check_shapes(wanted, weights)
-    assembly = build_assembly(settings, input_shape, torch.Generator())
-    with torch.no_grad():
-        for name, place in weights_of(assembly).items():
-            place.copy_(weights.read(name))
-    assembly.bottleneck.set_progress(1.0)
-    return assembly
-
-
-def _revived(saved: Mapping[str, Any], owner: str) -> dict[str, Any]:
-    return {name: _revive(name, value, owner) for name, value in saved.items()}
-
-
-def _revive(name: str, value: Any, owner: str) -> Any:
-    if isinstance(value, Mapping):
-        return resolve(value, PARTS[name], parameter=name, owner=owner)
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _scaling(weights: Weights, n_features: int) -> Scaling:
-    for name in SCALING:
-        if weights.shapes.get(name) not in {(1,), (n_features,)}:
-            raise ModelFileError(
-                "its configuration is damaged: the shapes of its scaling do not fit its rows."
-            )
-    offset, unit = (weights.read(name).double() for name in SCALING)
-    if offset.shape != unit.shape:
-        raise ModelFileError("the shapes of its scaling do not fit each other.")
-    if not (unit > 0).all():
-        raise ModelFileError("its scaling has a unit that is not positive.")
-    return Scaling(offset, unit)
-
-
-def _check_shapes(places: Mapping[str, Tensor], weights: Weights) -> None:
-    """Compare with what the configuration asks for, before memory is taken for it."""
-    wanted = {name: tuple(place.shape) for name, place in places.items()}
-    got = {name: shape for name, shape in weights.shapes.items() if name not in SCALING}
-    for name in sorted({*wanted, *got}):
-        if wanted.get(name) != got.get(name):
-            raise ModelFileError(
-                f"its weights do not fit its configuration: {name!r} should be {wanted.get(name)}, but is "
-                f"{got.get(name)}."
-            )
-        if places[name].is_floating_point() != (weights.dtypes[name] in FLOATS):
-            raise ModelFileError(f"its weights {name!r} are of the type {weights.dtypes[name]}.")

@@ -10,13 +10,14 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 import isthmus
 from isthmus._specification import Specification
 from isthmus.errors import DataError
 from isthmus.estimators._assembly import Assembly, Encoder
 from isthmus.estimators._entries import NOT_SAVED, fault_of
+from isthmus.estimators._scaling import Scaling
 from isthmus.estimators._settings import Settings
 from isthmus.estimators._training_range import TrainingRange
 from isthmus.persistence import write_model
@@ -56,7 +57,7 @@ def save(model: Fitted, folder: Path, *, overwrite: bool) -> None:
         "isthmus": isthmus.__version__,
         "torch": torch.__version__,
         "parameters": {name: plain(value, name) for name, value in model.get_params(deep=False).items()},
-        "settings": {name: plain(value, name) for name, value in model.settings_.to_dict().items()},
+        "settings": plain_settings(model.settings_),
         "input_shape": list(model.input_shape_),
         "feature_names": None if names is None else [str(name) for name in names],
         "code_usage": model.code_usage_.tolist(),
@@ -70,13 +71,20 @@ def save(model: Fitted, folder: Path, *, overwrite: bool) -> None:
     fault = fault_of(config["settings"], config["parameters"], type(model))
     if fault is not None:
         raise DataError(f"The model was not saved, since it could not be loaded again: {fault}")
-    tensors = weights_of(model._assembly)
-    scaling = model.encoder_.scaling
-    tensors |= {"scaling.offset": scaling.offset, "scaling.unit": scaling.unit}
-    write_model(folder, config, tensors, overwrite=overwrite)
+    write_model(folder, config, tensors_of(model._assembly, model.encoder_.scaling), overwrite=overwrite)
 
 
-def weights_of(assembly: Assembly) -> dict[str, Tensor]:
+def plain_settings(settings: Settings) -> dict[str, Any]:
+    """Return what was decided for a fit, as JSON can hold it."""
+    return {name: plain(value, name) for name, value in settings.to_dict().items()}
+
+
+def tensors_of(assembly: Assembly, scaling: Scaling) -> dict[str, Tensor]:
+    """Return all tensors of a fitted model, by name."""
+    return weights_of(assembly) | {"scaling.offset": scaling.offset, "scaling.unit": scaling.unit}
+
+
+def weights_of(assembly: nn.Module) -> dict[str, Tensor]:
     """Return everything that was learnt, by name: parameters, and what bottlenecks keep beside them."""
     # named_parameters lists a tied weight once, which is also what safetensors wants.
     learnt: dict[str, Tensor] = dict(assembly.named_parameters())

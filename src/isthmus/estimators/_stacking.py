@@ -165,6 +165,15 @@ class Stack:
         self.fresh = False
         return whole
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the next training goes on with, beside the weights of the whole."""
+        return {"layers": [layer.state_dict() for layer in self.layers]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take it on."""
+        for layer, saved in zip(self.layers, state["layers"], strict=True):
+            layer.load_state_dict(saved)
+
 
 def _settings_of_layer(
     settings: Settings, scheme: Scheme, encoder: nn.Linear, before: str | None, own: str
@@ -248,6 +257,21 @@ class _Layer:
     def codes(self, rows: StoredRows) -> StoredRows:
         """Return what the layer makes of rows, for the next one to learn from."""
         return StoredRows(outputs_of(self.coding, rows))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what it goes on with: also what it learns that the whole does not have, or has otherwise."""
+        moments = None if self.offset is None else [self.offset, self.unit]
+        weights = dict(self.assembly.named_parameters())
+        return {"weights": weights, "moments": moments, "trainer": self.trainer.state_dict()}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take it on."""
+        for name, parameter in self.assembly.named_parameters():
+            parameter.copy_(state["weights"][name])
+        if state["moments"] is not None:
+            self.offset, self.unit = state["moments"]
+        self.trainer.load_state_dict(state["trainer"])
 
     @torch.no_grad()
     def start(self, mean: Tensor) -> None:

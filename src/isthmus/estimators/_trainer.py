@@ -42,10 +42,14 @@ from isthmus.training import (
     OpenCheckpoint,
     ResidentBatches,
     Schedule,
+    Stateful,
     StoredRows,
     StreamedBatches,
     TrainingState,
     fit,
+    load_optimizer,
+    on_device,
+    optimizer_state,
 )
 
 #: Rows among which noise finds values to swap.
@@ -75,6 +79,8 @@ class Trainer:
         What the last training ran on: ``device``, ``precision``, ``gradient`` ("closed form" or
         "autograd"), ``compiled`` (what was compiled, or None), ``threads``.
     """
+
+    _seed = 0  # of the chains
 
     def __init__(
         self, assembly: Assembly, settings: Settings, input_shape: tuple[int, ...], learning_rate: float
@@ -141,6 +147,20 @@ class Trainer:
                 annealed=self.assembly.bottleneck.annealed if anneal else 0.0,
             )
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the next training goes on with, beside the weights: of the optimiser and the chains."""
+        chains = self.chains.state_dict() if isinstance(self.chains, Stateful) else None
+        return {"optimizer": optimizer_state(self.optimizer), "chains": chains, "seed": self._seed}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take it on."""
+        load_optimizer(self.optimizer, state["optimizer"])
+        self._seed, sampler = state["seed"], self.settings.sampler
+        if state["chains"] is not None and sampler is not None:
+            self.chains = sampler.start(self._seed)
+            if isinstance(self.chains, Stateful):
+                self.chains.load_state_dict(on_device(self.device, state["chains"]))
+
     def _objective(self, rows: StoredRows, workspace: Workspace) -> Objective:
         settings = self.settings
         prepare: Preparation = untouched
@@ -166,7 +186,8 @@ class Trainer:
         settings = self.settings
         if settings.sampler is not None:
             assert isinstance(objective, MachineObjective)
-            self.chains = self.chains or settings.sampler.start(seed)
+            if self.chains is None:
+                self.chains, self._seed = settings.sampler.start(seed), seed
             return LikelihoodGradient(
                 self.assembly,
                 objective,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any, Self, cast
 
 import numpy as np
@@ -24,18 +25,21 @@ from isthmus.errors import DataError, InvalidTypeError, TrainingInterruptedWarni
 from isthmus.estimators._base import BaseAutoencoder
 from isthmus.estimators._building import seed_of, store_rows
 from isthmus.estimators._classifier_training import Labelled, classifier_settings, train_classifier
+from isthmus.estimators._classifying import classifier_of, stored_classifier
 from isthmus.estimators._inference import apply_in_blocks
 from isthmus.estimators._names import refuse_other_columns
 from isthmus.estimators._parameters import PartsMixin
+from isthmus.estimators._pickling import PicklingMixin
 from isthmus.estimators._rows import Rows
 from isthmus.estimators._settings import check_callbacks
+from isthmus.estimators._states import is_rebuildable
 from isthmus.estimators._tensors import TensorsMixin
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.rows import Given, as_array, given_rows, is_tensor
 from isthmus.training import Callback, EarlyStopping, History, ProgressBar
 
 
-class PretrainedClassifier(TensorsMixin, PartsMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class PretrainedClassifier(TensorsMixin, PartsMixin, PicklingMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A classifier on the codes of an autoencoder, which is trained first, without labels.
 
     With few labels and many rows the autoencoder learns from all rows what the labels alone would not
@@ -401,6 +405,19 @@ class PretrainedClassifier(TensorsMixin, PartsMixin, ClassifierMixin, BaseEstima
         )
         self.network_ = nn.Sequential(model.encoder_.scaling, classifier).eval()
         return history
+
+    _BUILT = ("network_",)
+
+    def _to_store(self, state: Mapping[str, Any]) -> dict[str, Any] | None:
+        encoder = state["autoencoder_"] if "network_" in state else None
+        if encoder is None or not is_rebuildable(encoder.settings_):
+            return None  # with a user's own modules it is stored as it is
+        return stored_classifier(state["network_"][1], encoder.encoder_)
+
+    def _take_stored(self, stored: Mapping[str, Any]) -> None:
+        encoder = self.autoencoder_.encoder_
+        classifier = classifier_of(stored, encoder, self.autoencoder_.settings_.n_components)
+        self.network_ = nn.Sequential(encoder.scaling, classifier).eval()
 
     def _weights(self, numbers: NDArray[Any]) -> torch.Tensor | None:
         if self.class_weight is None:

@@ -34,6 +34,7 @@ from isthmus.training.pretraining import (
     Stacked,
     StackedMachines,
 )
+from isthmus.training.run import load_optimizer, on_device, optimizer_state
 from isthmus.training.schedules import SCHEDULES, Constant, Cosine, OneCycle, ReduceOnPlateau, Schedule
 from isthmus.training.state import History, Model, TrainingState
 from isthmus.training.tracking import JsonLines, TensorBoard
@@ -92,4 +93,7 @@ __all__ = [
     "TimeLimit",
     "TrainingState",
     "fit",
+    "load_optimizer",
+    "on_device",
+    "optimizer_state",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -66,3 +66,27 @@ class SweepingAdam:
         for parameter, mean, square in zip(group["params"], self.means, self.squares, strict=True):
             if parameter.grad is not None:
                 self.kernels.adam(parameter, parameter.grad, mean, square, *settings)
+
+
+def swept(saved: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what ``torch.optim.Adam`` remembers as a `SweepingAdam` does, and that of another as it is."""
+    if "taken" in saved or not saved:
+        return saved
+    states = [saved[str(number)] for number in range(len(saved))]
+    return {
+        "taken": int(states[0]["step"]),
+        "means": [state["exp_avg"] for state in states],
+        "squares": [state["exp_avg_sq"] for state in states],
+    }
+
+
+def unswept(saved: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a `SweepingAdam` remembers as ``torch.optim.Adam`` does, and that of another as it is."""
+    if "taken" not in saved:
+        return saved
+    step = torch.tensor(float(saved["taken"]), dtype=torch.float32, device="cpu")
+    pairs = zip(saved["means"], saved["squares"], strict=True)
+    return {
+        str(number): {"step": step.clone(), "exp_avg": mean, "exp_avg_sq": square}
+        for number, (mean, square) in enumerate(pairs)
+    }

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from isthmus.training._adam import swept, unswept
 from isthmus.training.batches import Batch, Batches
 from isthmus.training.callbacks import Callback
 from isthmus.training.checkpoint import Stateful
@@ -149,7 +150,7 @@ class Run:
         parts = {
             "network": _tensors_of(self.network),
             # Text, as it comes back from a file; torch numbers the parameters.
-            "optimizer": {str(key): value for key, value in self.optimizer.state_dict()["state"].items()},
+            "optimizer": optimizer_state(self.optimizer),
             "gradient": gradient,
             "callbacks": {name: callback.state_dict() for name, callback in self._named_callbacks()},
             "means": progress.means.state_dict(),
@@ -172,11 +173,11 @@ class Run:
         """Take a state on; what a callback remembers is left to `load_callbacks`."""
         state, device = self.state, next(self.network.parameters()).device
         load_network(self.network, saved["network"])
-        _load_optimizer(self.optimizer, copied(saved["optimizer"]))
+        load_optimizer(self.optimizer, copied(saved["optimizer"]))
         if isinstance(self.gradient, Stateful):
-            self.gradient.load_state_dict(_on(device, copied(saved["gradient"])))
+            self.gradient.load_state_dict(on_device(device, copied(saved["gradient"])))
         self.progress = Progress(int(saved["position"]), _finite(saved["seconds"]))
-        self.progress.means.load_state_dict(_on(device, copied(saved["means"])))
+        self.progress.means.load_state_dict(on_device(device, copied(saved["means"])))
         state.history.rows = rows_of(saved["history"])
         state.epoch, state.step, state.stop = int(saved["epoch"]), int(saved["step"]), bool(saved["stop"])
         self.factor, self.share = _finite(saved["factor"]), _finite(saved["share"])
@@ -187,7 +188,7 @@ class Run:
         device = next(self.network.parameters()).device
         for name, callback in self._named_callbacks():
             if name in saved["callbacks"]:
-                callback.load_state_dict(_on(device, copied(saved["callbacks"][name])))
+                callback.load_state_dict(on_device(device, copied(saved["callbacks"][name])))
 
     def _named_callbacks(self) -> list[tuple[str, Callback]]:
         """Return the callbacks with a name for each: its class, and a number for the second of a class."""
@@ -246,11 +247,18 @@ def _tensors_of(network: nn.Module) -> dict[str, Tensor]:
     return {**dict(network.named_parameters()), **dict(network.named_buffers())}
 
 
-def _load_optimizer(optimizer: Stepper, saved: Mapping[str, Any]) -> None:
+def optimizer_state(optimizer: Stepper) -> dict[str, Any]:
+    """Return what an optimiser remembers, by names that files can hold."""
+    return {str(key): value for key, value in optimizer.state_dict()["state"].items()}
+
+
+def load_optimizer(optimizer: Stepper, saved: Mapping[str, Any]) -> None:
+    """Have an optimiser remember what `optimizer_state` returned, of itself or of its compiled equal."""
     if not isinstance(optimizer, torch.optim.Optimizer):
-        optimizer.load_state_dict({"state": dict(saved)})
+        if saved:
+            optimizer.load_state_dict({"state": swept(saved)})
         return
-    own = optimizer.state_dict()
+    own, saved = optimizer.state_dict(), unswept(saved)
     if not own["state"]:
         optimizer.load_state_dict({**own, "state": {int(key): value for key, value in saved.items()}})
         return
@@ -262,10 +270,10 @@ def _load_optimizer(optimizer: Stepper, saved: Mapping[str, Any]) -> None:
                 value.zero_() if there is None else value.copy_(torch.as_tensor(there, device=value.device))
 
 
-def _on(device: torch.device, tree: Any) -> Any:
+def on_device(device: torch.device, tree: Any) -> Any:
     """Return a state whose tensors lie on a device."""
     if isinstance(tree, Tensor):
         return tree.to(device)
     if isinstance(tree, Mapping):
-        return {key: _on(device, value) for key, value in tree.items()}
-    return [_on(device, value) for value in tree] if isinstance(tree, list) else tree
+        return {key: on_device(device, value) for key, value in tree.items()}
+    return [on_device(device, value) for value in tree] if isinstance(tree, list) else tree
