@@ -282,7 +282,7 @@ REFUSED = {
     "DataLoader": (lambda: DataLoader(T), "is a DataLoader.*partial_fit"),
     "pairs": (lambda: TensorDataset(T, T), r"TensorDataset of 2 tensors.*X.tensors\[0\]"),
     "Dataset of torch": (Items, r"torch Dataset \(Items\)"),
-    "generator": (lambda: (row for row in T), r"is a generator.*list\(X\)"),
+    "generator": (lambda: (row for row in T), r"is an iterator \(generator\).*list\(X\)"),
     "iterator": (lambda: iter([[1.0]]), r"list\(X\)"),
     "LazyFrame": (lambda: polars.LazyFrame({"a": [1.0]}), r"Collect it first: X.collect\(\)"),
     "path": (lambda: Path("x.csv"), "is a path"),

@@ -17,6 +17,7 @@ from isthmus import Autoencoder, Checkpoint, DenoisingAutoencoder
 from isthmus.errors import (
     CheckpointError,
     DataError,
+    DataRangeWarning,
     IgnoredTargetWarning,
     InvalidParameterError,
     InvalidTypeError,
@@ -316,3 +317,10 @@ def test_rows_that_are_made_better_are_no_reason_to_warn(digits):
 @pytest.mark.filterwarnings("error")
 def test_a_plain_autoencoder_with_noise_is_not_judged_by_it(digits):
     Autoencoder(2, noise="gaussian:std=0.05", epochs=5, random_state=0).fit(digits[0])
+
+
+@pytest.mark.filterwarnings("ignore::isthmus.errors.DeadCodeWarning")
+def test_targets_in_another_unit_are_warned_about(digits):
+    X = digits[0][:200]
+    with pytest.warns(DataRangeWarning, match="X of DenoisingAutoencoder has values up to"):
+        DenoisingAutoencoder(8, epochs=1, random_state=0).fit(X, 1000 * X + 5000)

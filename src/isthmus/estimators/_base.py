@@ -209,6 +209,8 @@ class BaseAutoencoder(
             seed = seed_for(model.random_state, there, owner)
             pair, held_out = model._split(Pair(X, model._targets(y, X)), validation_data, seed)
             stored = model._set_up(pair.rows, seed, pair.targets)
+            if pair.targets is not None:
+                model._warn_of_range(pair.rows, "X")  # of which the targets may be in another unit
             if held_out is not None:
                 model._warn_of_range(held_out.rows, "validation_data")
             validation = None if held_out is None else held_out.stored(model.encoder_.scaling)

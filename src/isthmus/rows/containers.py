@@ -173,6 +173,6 @@ def _refuse_by_name(X: Any, owner: str) -> None:
         raise InvalidTypeError(SPARSE_ADVICE.format(owner=owner))
     if isinstance(X, Iterator) or type(X).__name__ in {"IterableDataset", "IterableDatasetDict"}:
         raise InvalidTypeError(
-            f"{owner} is a {type(X).__name__}, whose rows can be read once. Make a list of them first, list(X), or "
-            "call partial_fit with batches of them."
+            f"{owner} is an iterator ({type(X).__name__}), whose rows can be read once. Make a list of them first, "
+            "list(X), or call partial_fit with batches of them."
         )
