@@ -160,7 +160,8 @@ class VectorQuantizer(BottleneckModule):
             entries = self.codebook[level][chosen]
             commitment = commitment + (residual - entries.detach()).square().sum() / n_rows
             distance = distance + (residual.detach() - entries).square().sum() / n_rows
-            counts = torch.bincount(chosen, minlength=settings.n_codes).to(vectors.dtype)
+            # In the codebook's precision, whatever the features have: bfloat16 cannot count beyond 256.
+            counts = torch.bincount(chosen, minlength=settings.n_codes).to(self.codebook.dtype)
             perplexities.append(perplexity(counts))
             if self.training:
                 self._learn(level, residual.detach(), chosen, counts, keys)
@@ -222,7 +223,9 @@ class VectorQuantizer(BottleneckModule):
 
     def _vectors(self, features: Tensor) -> Tensor:
         activities: Tensor = self.activation(features)
-        return activities.reshape(-1, self.dimension)
+        # Never less precise than the codebook: entries are sums over many vectors, and their gradients too.
+        precision = torch.promote_types(activities.dtype, self.codebook.dtype)
+        return activities.to(precision).reshape(-1, self.dimension)
 
     @torch.no_grad()
     def _nearest(self, vectors: Tensor, level: int) -> Tensor:
@@ -343,7 +346,7 @@ class ScalarQuantizer(BottleneckModule):
         code = smooth + (self.code(features) - smooth).detach()
         # Not a count for each code: there may be far more codes than memory.
         counts = torch.unique(self.tokens(features), return_counts=True)[1]
-        return Bottled(code, {}, {"perplexity": perplexity(counts.to(features.dtype))})
+        return Bottled(code, {}, {"perplexity": perplexity(counts)})
 
     def code(self, features: Tensor) -> Tensor:
         """Return the quantised code; a gradient passes through the rounding unchanged, as in training."""
@@ -383,7 +386,10 @@ def straight_through(quantized: Tensor, smooth: Tensor) -> Tensor:
 
 
 def perplexity(counts: Tensor) -> Tensor:
-    """Return how many entries are in use, as the exponential of the entropy of their shares."""
+    """Return how many entries are in use, as the exponential of the entropy of their shares.
+
+    Counts are whole numbers, or in a precision that holds them exactly.
+    """
     shares = counts / counts.sum()
     entropy: Tensor = torch.special.entr(shares).sum()
     return entropy.exp()
