@@ -215,8 +215,10 @@ def tiles_by_hand(n_channels, height, width, tile_height, tile_width):
         (Transformer(patch_size=4), (3, 8, 8), 1, tiles_by_hand(3, 8, 8, 4, 4)),
         (Transformer(patch_size=4), (9, 10), 1, tiles_by_hand(1, 9, 10, 4, 4)),
         (Transformer(tokens="steps"), (6, 3), 2, [0] * 6 + [1] * 6 + [2] * 6),
-        (Transformer(tokens="columns"), (6,), 1, list(range(6))),
-        (Transformer(), (6,), 2, [0, 0, 1, 1, 2, 2]),
+        # Columns of a table one by one, whatever the size; a series of single values by spans.
+        (Transformer(tokens="columns"), (6,), 4, list(range(6))),
+        (Transformer(), (6,), 4, list(range(6))),
+        (Transformer(tokens="steps"), (6, 1), 4, [0] * 4 + [1] * 2),
     ],
     ids=lambda value: str(value) if not isinstance(value, list) else "",
 )

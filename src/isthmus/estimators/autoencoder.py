@@ -378,7 +378,7 @@ class MaskedAutoencoder(BaseAutoencoder):
     network : str or part, default="transformer"
         Such as ``Transformer(tokens="columns", width=32)``.
     noise : str or part, default=Patches(share=0.5)
-        What is hidden in training.
+        What is hidden in training: patches of an image, spans of a sequence, or single columns of a table.
     activation : str, default="gelu"
         Activation of the hidden layers.
     **parameters
@@ -399,7 +399,8 @@ class MaskedAutoencoder(BaseAutoencoder):
     >>> from isthmus import MaskedAutoencoder
     >>> hidden = np.random.default_rng(0).normal(size=(300, 1))
     >>> X = hidden + 0.1 * np.random.default_rng(1).normal(size=(300, 6))  # six views of one number
-    >>> model = MaskedAutoencoder(1, epochs=60, random_state=0).fit(X)
+    >>> network = "transformer:width=32,n_layers=1,n_heads=2"
+    >>> model = MaskedAutoencoder(1, network=network, epochs=40, random_state=0).fit(X)
     >>> gaps = np.where(np.arange(6) < 3, X, np.nan)
     >>> bool(np.abs(model.reconstruct(gaps) - X)[:, 3:].mean() < 0.5 * np.abs(X[:, 3:]).mean())
     True

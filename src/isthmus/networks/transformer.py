@@ -78,8 +78,11 @@ class Transformer(Architecture):
             raise wrong_parameter(owner, "n_heads", f"a divisor of width={self.width}", self.n_heads)
 
     def tiles(self, input_shape: tuple[int, ...], size: int) -> Tensor:
-        """Return which token each value belongs to; spans and columns are ``size`` tokens wide."""
+        """Return which tile each value belongs to: a patch, ``size`` steps, or one column of a table."""
         cut = self.cut(input_shape)
+        if self._are_columns(input_shape):
+            # Neighbouring columns have no more to do with each other than others: any of them may be missing.
+            return torch.arange(cut.shape[0], device="cpu")
         if cut.image is None:
             return Image(1, *cut.shape).tiles(size, cut.shape[1])
         return Image(*cut.image[:3]).tiles(self.patch_size, self.patch_size)
@@ -97,9 +100,7 @@ class Transformer(Architecture):
         n_features, kind = math.prod(input_shape), self.tokens
         side = math.isqrt(n_features)
         flat = len(input_shape) == 1
-        if kind == "auto":
-            kind = "columns" if flat and n_features <= _MOST_COLUMNS else "patches"
-        if kind == "columns":
+        if self._are_columns(input_shape):
             return Cut((n_features, 1), None)
         if kind == "steps":
             time = input_shape[0]
@@ -115,6 +116,10 @@ class Transformer(Architecture):
         patch = self.patch_size
         n_tokens = math.ceil(height / patch) * math.ceil(width / patch)
         return Cut((n_tokens, channels * patch * patch), (channels, height, width, patch))
+
+    def _are_columns(self, input_shape: tuple[int, ...]) -> bool:
+        narrow = len(input_shape) == 1 and input_shape[0] <= _MOST_COLUMNS
+        return self.tokens == "columns" or (self.tokens == "auto" and narrow)
 
     def build(
         self,

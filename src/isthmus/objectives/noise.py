@@ -194,7 +194,8 @@ class Patches(Noise):
     share : float, default=0.5
         Share of the patches that each row loses.
     size : int, default=4
-        Side of a square in pixels, or length of a span. A transformer's patches have its own size.
+        Side of a square in pixels, or length of a span. A transformer's patches have its own size, and the
+        columns of a table are hidden one by one.
 
     References
     ----------
