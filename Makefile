@@ -12,7 +12,7 @@ PLAIN := $(addprefix tests/test_,plain_installation.py package.py cli.py compari
 	data_writers.py map.py names.py compressor.py codec.py baselines.py parallel_logs.py persistence.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-plain check bench claims clean
+.PHONY: help install demo test test-all test-plain check bench claims clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ demo: $(INSTALLED) ## train the notebook's autoencoders on MNIST and write demo/
 
 test: $(INSTALLED) ## run the fast tests, the doctests and the README
 	$(BIN)/python -m pytest -n 2
+
+test-all: $(INSTALLED) ## run all tests, the slow ones too
+	$(BIN)/python -m pytest -n 2 -m ""
 
 test-plain: .venv-plain/.installed ## run the tests of all that meets an optional package, without any of them
 	.venv-plain/bin/python -m pytest -p no:cacheprovider $(PLAIN)

@@ -1,4 +1,7 @@
-"""The page in a real browser: complete in itself, readable on a phone, its map alive without a script."""
+"""The page in a real browser: complete in itself, readable on a phone, its map alive without a script.
+
+Without Playwright or a Chromium these tests are skipped, unless ISTHMUS_REQUIRE_BROWSER is set: then they fail.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,12 @@ from sklearn.decomposition import PCA
 
 from isthmus.report import summarise, write_report
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+REQUIRED = bool(os.environ.get("ISTHMUS_REQUIRE_BROWSER"))
+
+if REQUIRED:
+    from playwright import sync_api as playwright
+else:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 LONG = "a-name-without-any-room-to-break-it-in-two-lines"
@@ -27,7 +35,7 @@ def browser():
     path = next(filter(None, map(shutil.which, names)), None)
     with playwright.sync_playwright() as machinery:
         if path is None and not os.path.exists(machinery.chromium.executable_path):  # noqa: PTH110
-            pytest.skip("no Chromium is installed")
+            (pytest.fail if REQUIRED else pytest.skip)("no Chromium is installed")
         # Its sandbox needs a user of its own, which a container's root has not.
         root = hasattr(os, "geteuid") and os.geteuid() == 0
         arguments = ["--no-sandbox"] if root else []
