@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import stat
+import threading
 import warnings
 
 import numpy as np
@@ -28,6 +30,7 @@ from isthmus.training import (
     AdamW,
     Autograd,
     Batch,
+    Callback,
     CapturedStep,
     Constant,
     FlatParameters,
@@ -505,6 +508,122 @@ def test_threads_come_back(monkeypatch):
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_forked_child_works_on_one_thread_and_restores(monkeypatch):
+    before = torch.get_num_threads()
+    monkeypatch.setattr(_device, "_IMPORTED_IN", os.getpid() + 1)
+    torch.set_num_threads(3)
+    entered, leave = threading.Event(), threading.Event()
+
+    def work():
+        with _device.own_work():
+            entered.set()
+            leave.wait(30)
+
+    other = threading.Thread(target=work)
+    try:
+        with _device.own_work():
+            other.start()
+            assert entered.wait(30)
+            with _device.own_work():
+                assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 1  # the other one still works
+        leave.set()
+        other.join()
+        with _device.own_work():
+            pass
+        assert torch.get_num_threads() == 3
+        with pytest.raises(ZeroDivisionError), _device.own_work():
+            raise ZeroDivisionError
+        assert torch.get_num_threads() == 3
+    finally:
+        leave.set()
+        torch.set_num_threads(before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.parametrize("within", [False, True])
+def test_a_fork_forgets_the_threads_of_the_parent(within):
+    """Where another thread computes, or the one that forks, as in a callback."""
+    before = torch.get_num_threads()
+    entered, leave = threading.Event(), threading.Event()
+
+    def work():
+        with _device.own_work():
+            entered.set()
+            leave.wait(30)
+
+    other = threading.Thread(target=work)
+    torch.set_num_threads(2)
+    try:
+        other.start()
+        assert entered.wait(30)
+        with _device.own_work() if within else contextlib.nullcontext():
+            child = os.fork()
+            if child == 0:
+                inside = torch.get_num_threads()
+                if within:
+                    _device._own_work.end()
+                outside = torch.get_num_threads()
+                os._exit(10 * inside + outside + 100 * _device._own_work.running)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == (12 if within else 22)
+        assert torch.get_num_threads() == 2
+    finally:
+        leave.set()
+        other.join()
+        torch.set_num_threads(before)
+
+
+@pytest.fixture
+def switches(monkeypatch):
+    """Pretend that torch was built for CUDA, and put its settings back."""
+    backends = torch.backends
+    holders = [backends.cudnn.conv, backends.cudnn.rnn, backends.cuda.matmul, backends.mkldnn.matmul]
+    before = [holder.fp32_precision for holder in holders]
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    yield holders
+    torch.set_float32_matmul_precision("highest")
+    for holder, value in zip(holders, before, strict=True):
+        holder.fp32_precision = value
+
+
+def seen_within(work):
+    """Return the values of the switches while something runs that computes nothing of its own."""
+    seen = []
+    backends = torch.backends
+
+    class Spy(Callback):
+        def on_step_end(self, state):
+            seen.append((backends.cudnn.conv.fp32_precision, backends.cuda.matmul.fp32_precision))
+
+    work(Spy())
+    return set(seen)
+
+
+def test_float32_is_float32_while_isthmus_computes(switches, digits):
+    """On GPUs convolutions round float32 to TF32 unless told otherwise."""
+
+    def state():
+        return [holder.fp32_precision for holder in switches]
+
+    def fit(spy):
+        Autoencoder(6, epochs=1, callbacks=[spy], random_state=0).fit(digits[0][:200])
+
+    lowered = {"tf32", "bf16"}
+    assert state()[0] == "tf32"  # torch's default, and the reason for all this
+    settings = [
+        lambda: None,
+        lambda: torch.set_float32_matmul_precision("high"),
+        lambda: setattr(torch.backends.cuda.matmul, "allow_tf32", True),
+        lambda: [setattr(holder, "fp32_precision", "tf32") for holder in switches[:3]],
+    ]
+    for change in settings:
+        change()
+        before = state()
+        for convolution, product in seen_within(fit):
+            assert not {convolution, product} & lowered
+        assert state() == before
 
 
 def test_fit_warns_of_nothing_and_leaves_torch_as_it_was(digits):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import math
 import os
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,16 +64,120 @@ def is_short_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
-def _work_alone() -> None:
-    """Have a forked child compute on one thread.
-
-    It has none of its parent's threads, but OpenMP, whose books were copied too, waits for them for ever.
-    """
-    torch.set_num_threads(1)
+#: The process that this module was imported in. Its threads, and the books that OpenMP keeps of them, are what a forked
+#: child has a copy of: the books, but not the threads.
+_IMPORTED_IN = os.getpid()
 
 
+class _OwnWork:
+    """What is different in torch while methods of Isthmus run: how many do, and how to undo it."""
+
+    def __init__(self) -> None:
+        self.lock, self.running, self.undo = threading.Lock(), 0, ExitStack()
+        self.thread = threading.local()  # torch counts threads for each thread of Python
+
+    def begin(self) -> None:
+        """Change what has to be different."""
+        with self.lock:
+            if not self.running:
+                exact_float32(self.undo)
+            self.running += 1
+        self.thread.depth = self._depth() + 1
+        if os.getpid() != _IMPORTED_IN:
+            self._limit()
+
+    def end(self) -> None:
+        """Undo it, if no other method runs."""
+        self.thread.depth -= 1
+        with self.lock:
+            self.running -= 1
+            if self.running:
+                return  # MKL's number of threads is that of the process: others would hang
+            self.undo.close()
+            if hasattr(self.thread, "before"):
+                torch.set_num_threads(self.thread.before)
+                del self.thread.before
+
+    def after_fork(self) -> None:
+        """Forget, in a child, the threads that only the parent has; one of them may have held the lock."""
+        self.lock, self.running = threading.Lock(), self._depth()
+        if self.running:
+            self._limit()
+        else:
+            self.undo.close()
+
+    def _depth(self) -> int:
+        return getattr(self.thread, "depth", 0)
+
+    def _limit(self) -> None:
+        if not hasattr(self.thread, "before"):
+            self.thread.before = torch.get_num_threads()
+        torch.set_num_threads(1)
+
+
+_own_work = _OwnWork()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_work_alone)
+    os.register_at_fork(after_in_child=_own_work.after_fork)
+
+
+@contextmanager
+def own_work() -> Iterator[None]:
+    """Compute as Isthmus promises to, whatever torch is set to, and leave torch's settings as they were.
+
+    A forked child computes on one thread: OpenMP would wait for the threads of the parent for ever. What is called
+    float32 is computed in float32: by default, convolutions on GPUs round its mantissa to 10 bits (TF32).
+
+    The settings of torch are those of the whole process. Where several threads are in here, the last one that leaves
+    restores them.
+    """
+    _own_work.begin()
+    try:
+        yield
+    finally:
+        _own_work.end()
+
+
+def does_own_work(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that runs within `own_work`."""
+
+    @functools.wraps(method)
+    def wrapped(*args: Any, **options: Any) -> Any:
+        with own_work():
+            return method(*args, **options)
+
+    return wrapped
+
+
+def exact_float32(undo: ExitStack) -> None:
+    """Turn off what computes float32 products with fewer digits, and say how to turn it on again."""
+    cudnn: Any = torch.backends.cudnn
+    matmul = torch.backends.cuda.matmul
+    if torch.version.cuda is not None:
+        try:
+            if cudnn.allow_tf32:
+                undo.callback(setattr, cudnn, "allow_tf32", True)
+                cudnn.allow_tf32 = False
+        except (
+            RuntimeError
+        ):  # the newer switches below are in use, with which torch does not read the older ones
+            _make_exact(undo, cudnn.conv, cudnn.rnn)
+    try:
+        precision = torch.get_float32_matmul_precision()
+        lowered = matmul.allow_tf32
+    except RuntimeError:
+        _make_exact(undo, matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
+        return
+    if precision != "highest" or lowered:
+        undo.callback(setattr, matmul, "allow_tf32", lowered)
+        undo.callback(torch.set_float32_matmul_precision, precision)
+        torch.set_float32_matmul_precision("highest")
+
+
+def _make_exact(undo: ExitStack, *switches: Any) -> None:
+    for switch in switches:
+        if switch.fp32_precision in {"tf32", "bf16"}:
+            undo.callback(setattr, switch, "fp32_precision", switch.fp32_precision)
+            switch.fp32_precision = "ieee"
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from isthmus._device import choose_device
+from isthmus._device import choose_device, own_work
 from isthmus.errors import IsthmusError, ModelFileError
 from isthmus.estimators._base import BaseAutoencoder
 from isthmus.estimators._entries import fault_of
@@ -100,7 +100,7 @@ def load(
     folder = Path(path)
     config = read_config(folder)
     try:
-        with open_weights(folder) as weights:
+        with own_work(), open_weights(folder) as weights:
             model = _rebuild(config, weights, device, None if network is None else Modules(*network))
     except ModelFileError as error:
         raise error if str(folder) in str(error) else _worded(folder, str(error)) from error

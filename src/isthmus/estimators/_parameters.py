@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 from sklearn.utils.validation import check_is_fitted
 
 from isthmus._checks import NamedArguments
+from isthmus._device import own_work
 from isthmus._specification import resolve
 from isthmus.errors import InvalidParameterError
 from isthmus.estimators._settings import PARTS
@@ -28,7 +29,8 @@ class PublishingMixin:
         """Give a twin to work on, and take on what changed of it; nothing if what is inside fails."""
         before = dict(self.__dict__)
         twin = _twin(self, dict(before))
-        yield twin
+        with own_work():
+            yield twin
         after = twin.__dict__
         gone = before.keys() - after.keys()
         changed = {

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 import isthmus
+from isthmus._device import does_own_work
 from isthmus._specification import Specification, resolve
 from isthmus.errors import ModelFileError
 from isthmus.estimators._settings import PARTS
@@ -38,6 +39,7 @@ class PicklingMixin:
     #: Attributes that are built from what is stored.
     _BUILT: tuple[str, ...]
 
+    @does_own_work
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)  # of one fit, even if another thread publishes the next one meanwhile
         stored = self._to_store(state)
@@ -46,6 +48,7 @@ class PicklingMixin:
             state[STORED] = {"isthmus": isthmus.__version__, **stored}
         return {name: described(name, value) for name, value in state.items()}
 
+    @does_own_work
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = {name: revived(name, value, type(self).__name__) for name, value in state.items()}
         stored = state.pop(STORED, None)
@@ -65,6 +68,7 @@ class PicklingMixin:
         twin.__dict__.update(self.__dict__)
         return twin
 
+    @does_own_work
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         twin = object.__new__(type(self))
         memo[id(self)] = twin

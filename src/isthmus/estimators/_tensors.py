@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
+from types import FunctionType
 from typing import Any
 
 from isthmus._checks import NamedArguments
+from isthmus._device import does_own_work, own_work
 from isthmus.rows import as_array, is_tensor, tensors_like
 
 #: The methods whose results are of the kind of their rows or codes, wherever a class defines them.
@@ -34,9 +36,12 @@ METHODS = (
     "predict_log_proba",
 )
 
+#: The methods that see to that themselves: warnings of theirs name the line that called them.
+PUBLISHED = ("fit", "partial_fit")
+
 
 class TensorsMixin(NamedArguments):
-    """Has the methods of a class return tensors where they are given one.
+    """Has the methods of a class compute as Isthmus promises to, and return tensors where they are given one.
 
     The type of the input decides, whether or not scikit-learn's ``array_api_dispatch`` is on; where
     ``set_output`` asks for a data frame, a data frame is returned. To be the first of the bases, so that results
@@ -45,9 +50,11 @@ class TensorsMixin(NamedArguments):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        for name in METHODS:
-            if name in vars(cls):
-                setattr(cls, name, _answering_in_kind(vars(cls)[name]))
+        for name, method in list(vars(cls).items()):
+            if name in METHODS:
+                setattr(cls, name, _answering_in_kind(method))
+            elif isinstance(method, FunctionType) and not name.startswith("_") and name not in PUBLISHED:
+                setattr(cls, name, does_own_work(method))
 
 
 def _answering_in_kind(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -56,12 +63,13 @@ def _answering_in_kind(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def wrapped(self: Any, *args: Any, **options: Any) -> Any:
         given = next((value for value in (*args, *options.values()) if is_tensor(value)), None)
-        if given is None:
-            return method(self, *args, **options)
-        owner = f"X of {type(self).__name__}"
-        args = tuple(_arrays(args, owner))
-        options = dict(zip(options, _arrays(options.values(), owner), strict=True))
-        return tensors_like(method(self, *args, **options), given)
+        with own_work():
+            if given is None:
+                return method(self, *args, **options)
+            owner = f"X of {type(self).__name__}"
+            args = tuple(_arrays(args, owner))
+            options = dict(zip(options, _arrays(options.values(), owner), strict=True))
+            return tensors_like(method(self, *args, **options), given)
 
     return wrapped
 
