@@ -41,11 +41,12 @@ def device_of(generator: torch.Generator | None) -> torch.device:
     return torch.device("meta") if generator is None else generator.device
 
 
-def as_tensor(array: NDArray[np.floating]) -> Tensor:
-    """Return a tensor that shares the array's memory and is only read, and never handed to a user's own code.
+def shared_with(array: NDArray[Any]) -> Tensor:
+    """Return a tensor in the memory of an array, which nobody may write to.
 
-    ``torch.from_numpy`` warns about read-only arrays, such as memory maps, even where nothing is
-    written to them; they are handed over by address instead.
+    For :class:`isthmus.training.StoredRows`, which hands out copies alone: training rows may be a memory map of any
+    size. ``torch.from_numpy`` warns about arrays that are read-only, and torch has no such tensors; so their memory is
+    handed over by its address.
     """
     if array.flags.writeable or array.size == 0:
         return torch.from_numpy(array if array.size else array.copy())
@@ -55,6 +56,11 @@ def as_tensor(array: NDArray[np.floating]) -> Tensor:
     tensor = torch.from_numpy(alias.reshape(array.shape))
     tensor._isthmus_owner = array  # type: ignore[attr-defined]  # the memory must outlive the tensor
     return tensor
+
+
+def copied_from(array: NDArray[Any]) -> Tensor:
+    """Return a tensor in memory of its own, which others may write to: modules, losses and noises of the user's."""
+    return torch.from_numpy(np.array(array, order="C"))
 
 
 def is_short_of_memory(error: BaseException) -> bool:

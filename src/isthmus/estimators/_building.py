@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from isthmus._checks import check_number, wrong_parameter
-from isthmus._device import as_tensor, device_of
+from isthmus._device import device_of, shared_with
 from isthmus.bottlenecks import BottleneckModule
 from isthmus.errors import DataError, InvalidTypeError
 from isthmus.estimators._assembly import Assembly
@@ -133,7 +133,7 @@ def weaken(network: nn.Module) -> None:
 
 def store_rows(rows: Rows, scaling: Scaling) -> StoredRows:
     """Return scaled rows as training keeps them: bytes as they are where one division scales them."""
-    tensor = as_tensor(rows)
+    tensor = shared_with(rows)
     if tensor.dtype == torch.uint8 and len(scaling.unit) == 1 and not scaling.offset.any():
         return StoredRows(tensor, float(scaling.unit))
     return StoredRows(scale_rows(tensor, scaling).float())

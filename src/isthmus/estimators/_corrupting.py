@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus._checks import wrong_parameter
-from isthmus._device import as_tensor
+from isthmus._device import copied_from
 from isthmus._random import row_keys
 from isthmus.estimators._building import scale_rows, seed_of
 from isthmus.estimators._rows import BLOCK_ROWS, Rows, precision_of
@@ -30,7 +30,7 @@ def corrupt(
     if settings.noise is None:
         raise wrong_parameter("DenoisingAutoencoder", "noise", "a noise, to corrupt rows with", None)
     scaling, seed = copy.deepcopy(scaling).cpu(), seed_of(random_state, "DenoisingAutoencoder.corrupt")
-    clean = scale_rows(as_tensor(np.ascontiguousarray(rows)), scaling)
+    clean = scale_rows(copied_from(rows), scaling)
     observed = clean[~clean.isnan()]
     around = surroundings(settings, input_shape, float(observed.min()), float(observed.max()), clean)
     spoilt = np.empty(rows.shape, dtype=precision_of(rows))

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from isthmus._device import as_tensor, is_short_of_memory
+from isthmus._device import copied_from, is_short_of_memory
 from isthmus.errors import DataError, MemoryShortError
 from isthmus.estimators._assembly import Assembly, Decoder, Encoder
 from isthmus.estimators._rows import BLOCK_ROWS, Rows, precision_of
@@ -163,9 +163,8 @@ def mean_loss(assembly: Assembly, loss: ReconstructionLoss, rows: StoredRows) ->
 def blocks(module: nn.Module, rows: Rows) -> Iterator[tuple[int, Tensor]]:
     """Yield blocks of floating rows on the module's device, each with the number of its first row."""
     device, precision = next(module.parameters()).device, torch_precision(rows)
-    source = as_tensor(rows)
     for start in range(0, len(rows), BLOCK_ROWS):
-        yield start, source[start : start + BLOCK_ROWS].to(device, precision)
+        yield start, copied_from(rows[start : start + BLOCK_ROWS]).to(device, precision)
 
 
 def done_in_blocks(
@@ -181,11 +180,11 @@ def done_in_blocks(
         When a single row does not fit.
     """
     device, precision = next(module.parameters()).device, torch_precision(rows)
-    source, start, size = as_tensor(rows), 0, BLOCK_ROWS
+    start, size = 0, BLOCK_ROWS
     while start < len(rows):
         chosen = slice(start, start + size)
         try:
-            result = work(source[chosen].to(device, precision))
+            result = work(copied_from(rows[chosen]).to(device, precision))
         except (RuntimeError, MemoryError) as error:
             if not is_short_of_memory(error):
                 raise

@@ -49,7 +49,7 @@ def start_from_components(assembly: Assembly, settings: Settings, rows: StoredRo
     """
     network, device = assembly.network, assembly.device
     assert isinstance(network, DenseNetwork)
-    values = torch.cat(list(rows.blocks(len(rows)))).numpy()
+    values = next(rows.blocks(len(rows))).numpy()
     found = principal_components(values, min(settings.n_components, *values.shape), seed=seed % 2**32)
     components = np.zeros((settings.n_components, values.shape[1]))
     components[: len(found.directions)] = found.directions

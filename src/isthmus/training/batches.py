@@ -60,7 +60,8 @@ class StoredRows:
     Parameters
     ----------
     values : Tensor of shape (n, features)
-        Floating numbers, or unsigned bytes: a quarter of the memory and of the way to the processor.
+        Floating numbers, or unsigned bytes: a quarter of the memory and of the way to the processor. They may lie in
+        the user's own memory, or in a file that is mapped: they are read, and nobody but this class is given them.
         What is no single precision is widened by `blocks`, and by nothing else.
     unit : float, default=1.0
         What bytes are divided by.
@@ -81,9 +82,10 @@ class StoredRows:
         return len(self.values)
 
     def blocks(self, n_rows: int) -> Iterator[Tensor]:
-        """Yield the rows in their order, ready for the network, ``n_rows`` at a time."""
+        """Yield copies of the rows in their order, ready for the network, ``n_rows`` at a time."""
         for block in torch.split(self.values, n_rows):
-            yield block.float().div_(self.unit) if block.dtype == torch.uint8 else block.float()
+            rows = block.to(torch.float32, copy=True)
+            yield rows.div_(self.unit) if block.dtype == torch.uint8 else rows
 
     def range(self) -> tuple[float, float]:
         """Return the least and the greatest value, ready for the network; what is missing aside."""
