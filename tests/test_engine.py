@@ -357,6 +357,92 @@ def test_what_others_could_have_written_is_not_run(kernels, monkeypatch, tmp_pat
         load_kernels.cache_clear()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs permissions")
+def test_a_private_folder_is_in_nobody_elses_hands(monkeypatch, tmp_path):
+    """Who can write to a folder above it can put another one in its place."""
+    cache = tmp_path / "above" / "isthmus"
+    monkeypatch.setattr(_kernels.platformdirs, "user_cache_dir", lambda name: str(cache))
+    found = _kernels._private_folder()
+    assert found == (cache / "kernels").resolve()
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in (found, cache, cache.parent)} == {0o700}
+
+    def is_used():
+        return _kernels._private_folder() == found
+
+    for folder in (found, cache, cache.parent):
+        for mode in (0o770, 0o702):
+            folder.chmod(mode)
+            assert not is_used()
+        folder.chmod(0o755)
+        assert is_used()
+    cache.parent.chmod(0o777 | stat.S_ISVTX)  # like /tmp, where others cannot rename what is not theirs
+    assert is_used()
+    found.chmod(0o777 | stat.S_ISVTX)
+    assert not is_used()
+    found.chmod(0o700)
+    with monkeypatch.context() as other:
+        other.setattr(os, "geteuid", lambda: found.stat().st_uid + 1)
+        assert not _kernels._is_private(found)
+    other_place = tmp_path / "elsewhere"
+    other_place.mkdir(mode=0o700)
+    found.rmdir()
+    found.symlink_to(other_place)  # followed, and then looked at like any other
+    assert _kernels._private_folder() == other_place.resolve()
+    other_place.chmod(0o777)
+    assert _kernels._private_folder() != other_place.resolve()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs permissions")
+def test_files_that_others_could_have_written_are_built_anew(kernels, monkeypatch, tmp_path):
+    monkeypatch.setattr(_kernels.platformdirs, "user_cache_dir", lambda name: str(tmp_path / "isthmus"))
+    built = []
+
+    def compiled(compiler, flags, output):
+        built.append(flags)
+        with open(output, "wb") as file:  # noqa: PTH123
+            file.write(b"compiled")
+
+    monkeypatch.setattr(_kernels, "_compile", compiled)
+    path = _kernels._compiled("cc", ("-O3",))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    assert _kernels._compiled("cc", ("-O3",)) == path
+    assert len(built) == 1
+    for damage in (
+        lambda: path.chmod(0o777),
+        lambda: (path.unlink(), path.symlink_to(tmp_path / "other")),
+        path.unlink,
+    ):
+        damage()
+        (tmp_path / "other").write_bytes(b"somebody's")
+        assert _kernels._compiled("cc", ("-O3",)).read_bytes() == b"compiled"
+        assert not path.is_symlink()
+        assert (tmp_path / "other").read_bytes() == b"somebody's"
+    assert len(built) == 4
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs permissions")
+def test_without_a_private_folder_nothing_is_compiled(monkeypatch, tmp_path):
+    monkeypatch.setattr(_kernels, "_is_private", lambda folder: False)
+    load_kernels.cache_clear()
+    try:
+        assert load_kernels() is None
+    finally:
+        load_kernels.cache_clear()
+
+
+@pytest.mark.parametrize(("value", "off"), [("1", True), ("yes", True), ("0", False), ("", False)])
+def test_a_variable_turns_the_compiler_off(value, off, kernels, monkeypatch, digits):
+    monkeypatch.setenv("ISTHMUS_NO_COMPILE", value)
+    if off:
+        monkeypatch.setattr(_kernels, "_compile", None)
+        monkeypatch.setattr(_kernels.ctypes, "CDLL", None)
+    load_kernels.cache_clear()
+    try:
+        assert Autoencoder(6, epochs=1).fit(digits[0]).engine_["compiled"] == (None if off else "kernels")
+    finally:
+        load_kernels.cache_clear()
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, from its compiler
 def test_torch_compile_trains_the_same(digits):
     plain, compiled = (

@@ -2,7 +2,10 @@
 
 What lies between the matrix products of a step (gathering rows, the cross-entropy, Adam) is a chain
 of sweeps over memory in PyTorch, and one sweep in C. ``kernels.c`` is compiled for this processor
-when it is first needed, in a fraction of a second, and kept in the user's cache.
+when it is first needed, in a fraction of a second, and kept in the user's cache. The environment variable
+``ISTHMUS_NO_COMPILE=1`` turns this off.
+
+What is compiled is run, so nothing is loaded from, or built in, a place that anybody else can write to.
 """
 
 from __future__ import annotations
@@ -25,6 +28,9 @@ from torch import Tensor
 
 _SOURCE = Path(__file__).with_name("kernels.c")
 _PLAIN = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
+#: With any value but "" and "0", nothing is compiled, and nothing that was compiled is loaded.
+NO_COMPILE = "ISTHMUS_NO_COMPILE"
+
 #: From the fastest to what every compiler takes.
 _FLAGS = (
     (*_PLAIN, "-fopenmp", "-mprefer-vector-width=512"),
@@ -33,6 +39,7 @@ _FLAGS = (
 )
 _COMPILERS = ("cc", "gcc", "clang")
 _COMPILER_TIMEOUT = 60.0
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 _POINTER, _SIZE, _FLOAT, _INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_int
 _SIGNATURES = {
@@ -144,7 +151,9 @@ class Kernels:
 
 @functools.cache
 def load_kernels() -> Kernels | None:
-    """Return the compiled functions, or None where they cannot be compiled or loaded."""
+    """Return the compiled functions, or None where they cannot or must not be compiled or loaded."""
+    if os.environ.get(NO_COMPILE, "") not in {"", "0"}:
+        return None
     compiler = _compiler()
     if compiler is None:
         return None
@@ -173,12 +182,13 @@ def _compiled(compiler: str, flags: tuple[str, ...]) -> Path:
     name = hashlib.sha256(key.encode()).hexdigest()[:24] + ".so"
     folder = _private_folder()
     path = folder / name
-    if not path.exists():
+    if not _is_own(path):
         # Compiled under a name of its own first, so that two processes do not meet in one file.
         handle, draft = tempfile.mkstemp(suffix=".so", dir=folder)
         os.close(handle)
         try:
             _compile(compiler, flags, draft)
+            Path(draft).chmod(0o700)
             Path(draft).replace(path)
         finally:
             Path(draft).unlink(missing_ok=True)
@@ -196,17 +206,51 @@ def _compile(compiler: str, flags: tuple[str, ...], output: str) -> None:
 
 
 def _private_folder() -> Path:
-    """Return a folder that nobody else can write to: what lies in it is going to be run."""
+    """Return a folder that nobody else can write to: what lies in it is going to be run.
+
+    Raises
+    ------
+    OSError
+        When there is none.
+    """
     try:
-        folder = Path(platformdirs.user_cache_dir("isthmus")) / "kernels"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.stat()
-        others_write = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        if status.st_uid == os.getuid() and not others_write and os.access(folder, os.W_OK):
+        cache = Path(platformdirs.user_cache_dir("isthmus"))
+        cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (cache, cache / "kernels"):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        folder = folder.resolve()
+        if _is_private(folder) and os.access(folder, os.W_OK):
             return folder
-    except OSError:
+    except (OSError, RuntimeError):  # the latter where links lead in a circle
         pass
-    return Path(_temporary_folder().name)
+    folder = Path(_temporary_folder().name).resolve()
+    if not _is_private(folder):
+        raise PermissionError(f"others can write to the folder that {folder} is in")
+    return folder
+
+
+def _is_private(folder: Path) -> bool:
+    """Return whether nobody else can write to a folder, nor put another one in its place."""
+    status = folder.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & _OTHERS_WRITE:
+        return False
+    for parent in folder.parents:
+        status = parent.stat()
+        # In a sticky folder, such as /tmp, others can write, but not rename what is not theirs.
+        others_rename = status.st_mode & _OTHERS_WRITE and not status.st_mode & stat.S_ISVTX
+        if status.st_uid not in {0, os.geteuid()} or others_rename:
+            return False
+    return True
+
+
+def _is_own(path: Path) -> bool:
+    """Return whether there is a file that its owner alone, this user, could have written."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    own = status.st_uid == os.geteuid() and not status.st_mode & _OTHERS_WRITE
+    return stat.S_ISREG(status.st_mode) and own
 
 
 @functools.cache
