@@ -10,9 +10,12 @@ OUTPUT ?= demo
 # What imports, offers or works around an optional package; the other tests do not know which are there.
 PLAIN := $(addprefix tests/test_,plain_installation.py package.py cli.py comparison.py data_readers.py \
 	data_writers.py map.py names.py compressor.py codec.py baselines.py parallel_logs.py persistence.py)
+# What meets the packages that Isthmus is built on, and the contract that they ask for.
+LOWEST := $(addprefix tests/test_,package.py cli.py contract.py comparison.py persistence.py containers.py names.py \
+	data_readers.py data_writers.py codec.py baselines.py map.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all test-plain check bench claims clean
+.PHONY: help install demo test test-all test-plain test-lowest check bench claims clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -44,6 +47,17 @@ test-plain: .venv-plain/.installed ## run the tests of all that meets an optiona
 		--editable . pytest hypothesis
 	@touch $@
 
+test-lowest: .venv-lowest/.installed ## run the tests of all that meets other packages, with the lowest declared versions
+	.venv-lowest/bin/python -m pytest -p no:cacheprovider $(LOWEST)
+
+.venv-lowest/.installed: pyproject.toml constraints.txt tests/lowest_versions.py
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with the venv module is needed; set PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python tests/lowest_versions.py > .venv-lowest/constraints.txt
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[all]" \
+		--constraint .venv-lowest/constraints.txt polars pytest hypothesis
+	@touch $@
+
 check: $(INSTALLED) ## lint, check formatting, types and import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -58,4 +72,4 @@ claims: $(INSTALLED) ## test the claims about autoencoders and write docs/claims
 	$(BIN)/python benchmarks/claims.py
 
 clean: ## remove what the other targets made
-	rm -rf .venv .venv-plain $(OUTPUT) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-plain .venv-lowest $(OUTPUT) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -5,13 +5,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 COLUMNS = ["Name", "Type 1", "Type 2", "Total", "HP", "Attack", "Defense", "Sp. Atk", "Sp. Def", "Speed"]
 
 
-@pytest.mark.skipif(not EXAMPLES.exists(), reason="examples are not part of the source distribution")
 def test_lda_on_types_that_are_far_apart(tmp_path):
     rng = np.random.default_rng(0)
     lines = [",".join(COLUMNS)]

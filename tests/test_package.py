@@ -8,15 +8,17 @@ import inspect
 import re
 import subprocess
 import sys
+import tarfile
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 import isthmus
+import lowest_versions
 
 SOURCE = Path(isthmus.__file__).parent
-ROOT = SOURCE.parents[1]
+ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "sklearn", "scipy", "numpy", "matplotlib", "pandas", "rich", "jinja2", "PIL", "safetensors"}
 MODULES = ["isthmus", "isthmus.bottlenecks", "isthmus.data", "isthmus.errors", "isthmus.estimators"]
 MODULES += ["isthmus.metrics", "isthmus.networks", "isthmus.objectives", "isthmus.plots", "isthmus.training"]
@@ -187,6 +189,36 @@ def test_documented_attributes_exist_after_fit():
 def test_the_arguments_of_a_method_are_documented(name):
     method = getattr(isthmus.Autoencoder, name)
     assert documented_parameters(method) == [p for p in inspect.signature(method).parameters if p != "self"]
+
+
+def test_the_source_distribution_has_all_that_the_tests_open(tmp_path):
+    """Distributions build from it and run its tests there."""
+    pytest.importorskip("hatchling")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (path,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    folders = ("src", "tests", "benchmarks", "docs", "examples")
+    wanted = {file for folder in folders for file in (ROOT / folder).rglob("*") if file.is_file()}
+    wanted |= {
+        ROOT / name for name in ("conftest.py", "Makefile", "constraints.txt", "pyproject.toml", "LICENSE")
+    }
+    wanted |= set(ROOT.glob("*.md"))
+    caches = {"__pycache__", ".hypothesis", ".ruff_cache", ".mypy_cache", ".pytest_cache"}
+    names = {str(file.relative_to(ROOT)) for file in wanted if not caches & set(file.parts)}
+    assert not {name for name in names if ".egg-info" not in name} - held
+
+
+def test_the_lowest_versions_are_read_from_the_declared_ones():
+    found = lowest_versions.lowest()
+    assert {"torch", "numpy", "pandas", "cyclopts", "polars"} <= found.keys()
+    assert not {"ruff", "mypy"} & found.keys()
+    newest = [
+        line for line in (ROOT / "constraints.txt").read_text().splitlines() if line.startswith("torch==")
+    ]
+    assert newest[0] in lowest_versions.constraints()
+    assert f"numpy=={found['numpy']}" in lowest_versions.constraints()
 
 
 def readme_blocks():

@@ -28,17 +28,21 @@ def read_rows(source: str, *, missing: bool = False) -> Data:
 
     if is_model(Path(source)):
         raise DataError(f"{source} is a saved model, and data were expected: the order is MODEL DATA.")
-    columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        tasks: dict[str, Any] = {}
+    # Earlier versions of rich write an empty line for a bar that is disabled.
+    if not console.is_terminal:
+        data = read_data(source, missing=missing)
+    else:
+        columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
+        with Progress(*columns, console=console, transient=True) as progress:
+            tasks: dict[str, Any] = {}
 
-        def advance(name: str, done: int, total: int | None) -> None:
-            if name not in tasks:
-                tasks[name] = progress.add_task(name, total=total)
-            progress.update(tasks[name], completed=done, total=total)
+            def advance(name: str, done: int, total: int | None) -> None:
+                if name not in tasks:
+                    tasks[name] = progress.add_task(name, total=total)
+                progress.update(tasks[name], completed=done, total=total)
 
-        data = read_data(source, progress=advance, missing=missing)
+            data = read_data(source, progress=advance, missing=missing)
     for line in data.notes:
         note(line)
     return data

@@ -145,6 +145,8 @@ class ProgressBar(Callback):
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         console = Console(stderr=True)
+        if not console.is_terminal:  # earlier versions of rich write an empty line for a bar that is disabled
+            return
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -153,14 +155,14 @@ class ProgressBar(Callback):
             TextColumn("left"),
             TimeRemainingColumn(),
         )
-        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._progress = Progress(*columns, console=console, transient=True)
         total = state.epochs * state.n_steps
         self._task = self._progress.add_task(self.title, total=total, epoch=1, epochs=state.epochs, losses="")
         self._progress.start()
 
     def on_step_end(self, state: TrainingState) -> None:
         """Advance the bar."""
-        if self._progress is not None and not self._progress.disable:
+        if self._progress is not None:
             self._progress.update(self._task, completed=state.step)
 
     def on_epoch_end(self, state: TrainingState) -> None:
