@@ -9,9 +9,11 @@ import tempfile
 import warnings
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,14 @@ from safetensors.torch import save as save_tensors
 from sklearn.datasets import load_digits
 
 from isthmus import Autoencoder, Checkpoint, Compressor, load
+from isthmus.codec import Writer, send_columns
 from isthmus.data import read_data, write_data
 from isthmus.training.checkpoint import read_state
 
 PREAMBLE, BLOCK_START = 14, 16
+
+#: Models of an earlier version, of every class.
+STORED = Path(__file__).parents[1] / "tests" / "stored_models"
 
 Random = np.random.Generator
 Damage = Callable[[bytes, list[bytes], Random], bytes]
@@ -74,32 +80,53 @@ def mutated(content: bytes, others: list[bytes], random: Random) -> bytes:
 
 #: What may stand where something else is expected.
 STRANGE: tuple[Any, ...] = (
-    *(None, True, -1, 0, 1, 2**31, 2**63, 10**30, 1e308, -0.0, 0.5, "", "nan", "../../x", [], [[]], {}),
-    *([1] * 1000, {"a": {"b": []}}, "x" * 5000, [None, "a", 3], {"part": "dense"}, "\x00", "<script>"),
+    *(None, True, -1, 0, 1, 2**27, 2**31 - 1, 2**31, 2**63, 10**9, 10**30, 1e308, -0.0, 0.5, float("nan")),
+    *("", "nan", "auto", "../../x", "x" * 5000, "\x00", "<script>", "\x1b[2J"),
+    *([], [[]], {}, {"a": {"b": []}}, [None, "a", 3], {"part": "dense"}, [1] * 1000, [1] * 300_000),
+    *(
+        [10**9] * 3,
+        [[]] * 100_000,
+        {str(number): number for number in range(1000)},
+        json.loads("[" * 400 + "]" * 400),
+    ),
 )
+
+#: The entries that were replaced since this was cleared: their names in each other, without the numbers in lists.
+PLACES: Counter[str] = Counter()
 
 
 def with_strange_json(tree: Any, random: Random) -> Any:
-    """Return a JSON value with one part of it replaced, removed, doubled or nested deeply."""
-    places: list[tuple[Any, Any]] = []
+    """Return a JSON value with one entry of it replaced, removed, doubled or nested.
 
-    def visit(node: Any) -> None:
+    Each entry is as likely as any other, and the items of a list are one entry.
+    """
+    entries: dict[str, list[tuple[Any, Any]]] = {}
+
+    def visit(node: Any, above: str) -> None:
         for key in node if isinstance(node, dict) else range(len(node)):
-            places.append((node, key))
+            name = f"{above}/{key}" if isinstance(node, dict) else f"{above}[]"
+            entries.setdefault(name, []).append((node, key))
             if isinstance(node[key], dict | list):
-                visit(node[key])
+                visit(node[key], name)
+
+    def some() -> tuple[str, Any, Any]:
+        name = list(entries)[int(random.integers(len(entries)))]
+        return name, *entries[name][int(random.integers(len(entries[name])))]
 
     tree = json.loads(json.dumps(tree))
-    visit(tree)
-    node, key = places[int(random.integers(len(places)))]
+    visit(tree, "")
+    name, node, key = some()
+    PLACES[name] += 1
     choice = random.integers(8)
     if choice == 0:
         del node[key]
     elif choice == 1:
-        other_node, other_key = places[int(random.integers(len(places)))]
+        _, other_node, other_key = some()
         node[key] = json.loads(json.dumps(other_node[other_key] if _has(other_node, other_key) else None))
     elif choice == 2:
         node[key] = [node[key]]
+    elif choice == 3 and isinstance(node, dict):
+        node["surprise"] = node[key]
     else:
         node[key] = STRANGE[int(random.integers(len(STRANGE)))]
     return tree
@@ -107,6 +134,14 @@ def with_strange_json(tree: Any, random: Random) -> Any:
 
 def _has(node: Any, key: Any) -> bool:
     return key in node if isinstance(node, dict) else key < len(node)
+
+
+def _strange_header(weights: bytes, random: Random) -> bytes:
+    """Return a file of safetensors with one entry of its header changed, and the header's length made right."""
+    length = int.from_bytes(weights[:8], "little")
+    tree = with_strange_json({"tensors": json.loads(weights[8 : 8 + length])}, random).get("tensors")
+    header = json.dumps(tree).encode()
+    return len(header).to_bytes(8, "little") + header + weights[8 + length :]
 
 
 # Compressed files
@@ -124,7 +159,43 @@ def compressed() -> Kind:
         return "as many rows" if found == len(rows) else "other rows"
 
     files = [compressor.compress(rows) for compressor in compressors]
-    return Kind(files, read, (mutated, lambda *given: _sealed(mutated(*given))))
+    return Kind(
+        files, read, (mutated, lambda *given: _sealed(mutated(*given)), _strange_compressed, _long_block)
+    )
+
+
+def _strange_compressed(data: bytes, _: list[bytes], random: Random) -> bytes:
+    """Return compressed rows with one entry of the header changed, and lengths and checksums made right."""
+    length = struct.unpack_from("<I", data, 10)[0]
+    tree = json.loads(zlib.decompress(data[PREAMBLE : PREAMBLE + length]))
+    packed = zlib.compress(json.dumps(with_strange_json(tree, random)).encode())
+    start = data[:10] + struct.pack("<I", len(packed)) + packed
+    return start + struct.pack("<I", zlib.crc32(start)) + data[PREAMBLE + length + 4 :]
+
+
+@cache
+def _equal_codes(n_rows: int, n_codes: int) -> bytes:
+    channel = Writer()
+    if n_rows:
+        send_columns(channel, np.zeros((n_rows, n_codes), dtype=np.int64), (n_rows, n_codes))
+    return channel.content()
+
+
+def _long_block(data: bytes, _: list[bytes], random: Random) -> bytes:
+    """Return compressed rows whose first block promises other numbers of rows, and codes that are all the same."""
+    length = struct.unpack_from("<I", data, 10)[0]
+    tree = json.loads(zlib.decompress(data[PREAMBLE : PREAMBLE + length]))
+    n_rows = int(random.choice([0, 1, 1000, 65_536, 65_537, 2**31, 2**32 - 1]))
+    n_codes = int(random.choice([1, 8, 512]))
+    content = _equal_codes(min(n_rows, 65_536), n_codes) + random.bytes(4 * int(random.integers(200)))
+    if random.random() < 0.5:
+        tree["exponents"] = [0] * n_codes
+    packed = zlib.compress(json.dumps(tree).encode())
+    start = data[:10] + struct.pack("<I", len(packed)) + packed
+    header = start + struct.pack("<I", zlib.crc32(start))
+    return (
+        header + struct.pack("<4sIII", b"ROWS", n_rows, len(content), zlib.crc32(content, n_rows)) + content
+    )
 
 
 def _sealed(data: bytes) -> bytes:
@@ -154,7 +225,8 @@ def models() -> Kind:
     rows = _rows()
     files = []
     with tempfile.TemporaryDirectory() as folder:
-        for number, model in enumerate([_model(), *_other_models()]):
+        stored = [load(path) for path in sorted(STORED.iterdir())]
+        for number, model in enumerate([_model(), *_other_models(), *stored]):
             path = Path(folder, str(number))
             model.save(path)
             parts = [(path / name).read_bytes() for name in ("config.json", "model.safetensors")]
@@ -167,6 +239,8 @@ def models() -> Kind:
             Path(folder, "model.safetensors").write_bytes(weights)
             model = load(folder)
             vars(model).pop("feature_names_in_", None)  # plain arrays have none
+            if model.n_features_in_ > 10_000:  # rows of any size can be described, and are then the user's
+                return "loaded, for long rows"
             codes = model.transform(
                 rows[:5] if model.n_features_in_ == 64 else np.zeros((5, model.n_features_in_))
             )
@@ -174,13 +248,20 @@ def models() -> Kind:
             assert np.isfinite(model.inverse_transform(codes)).all(), "copies are not finite"
         return "loaded"
 
-    return Kind(files, read, (mutated, _strange_config, _strange_config, _strange_weights))
+    return Kind(
+        files, read, (mutated, _strange_config, _strange_config, _strange_weights, _strange_model_header)
+    )
 
 
 def _strange_config(data: bytes, _: list[bytes], random: Random) -> bytes:
     config, between, weights = data.partition(_BETWEEN)
     tree = with_strange_json(json.loads(config), random)
     return json.dumps(tree).encode() + between + weights
+
+
+def _strange_model_header(data: bytes, _: list[bytes], random: Random) -> bytes:
+    config, between, weights = data.partition(_BETWEEN)
+    return config + between + _strange_header(weights, random)
 
 
 def _strange_weights(data: bytes, _: list[bytes], random: Random) -> bytes:
@@ -229,7 +310,11 @@ def checkpoints() -> Kind:
             assert np.isfinite(model.transform(rows[:5])).all(), "codes are not finite"
         return "gone on from"
 
-    return Kind(files, read, (mutated, _strange_state))
+    return Kind(
+        files,
+        read,
+        (mutated, _strange_state, _strange_state, lambda data, _, random: _strange_header(data, random)),
+    )
 
 
 def _strange_state(data: bytes, _: list[bytes], random: Random) -> bytes:

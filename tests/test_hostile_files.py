@@ -91,10 +91,29 @@ def fuzz():
 def test_damaged_files_are_our_errors_or_results(kind, fuzz):
     if kind in {"parquet", "compressed"}:
         pytest.importorskip({"parquet": "pyarrow", "compressed": "constriction"}[kind])
-    tally = fuzz.fuzz(kind, 60, seed=1)
+    tally = fuzz.fuzz(kind, range(60), seed=1)
     assert [words for words, _ in tally.faults] == []
-    assert tally.slowest < 10
+    assert tally.slowest < fuzz.SECONDS
+    assert tally.grown < fuzz.MEBIBYTES
     assert sum(tally.counts.values()) == 60
+
+
+def test_damage_depends_on_the_number_of_the_file_alone(fuzz):
+    together, apart = fuzz.fuzz("csv", range(20), seed=3), fuzz.fuzz("csv", range(12), seed=3)
+    apart.add(fuzz.fuzz("csv", range(12, 20), seed=3))
+    assert apart.counts == together.counts
+    assert set(together.counts) > {"read"}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_limits_of_a_file_can_be_exceeded(fuzz, monkeypatch):
+    monkeypatch.setattr(fuzz, "SECONDS", 0.0)
+    assert all("took" in words for words, _ in fuzz.fuzz("npy", range(4), seed=0).faults)
+    monkeypatch.setattr(fuzz, "SECONDS", 100.0)
+    kind = fuzz.Kind([b""], lambda _: str(len(np.ones(10_000_000)))[:0] + "read", (lambda data, *_: data,))
+    monkeypatch.setitem(fuzz._kinds, "npy", kind)
+    (fault,) = fuzz.fuzz("npy", range(1), seed=0).faults
+    assert "MiB" in fault[0]
 
 
 def test_the_short_run_covers_every_kind(fuzz):
@@ -389,6 +408,12 @@ def test_a_header_with_more_parts_than_a_header_is_not_parsed():
     assert peak() < 64
 
 
+def test_a_single_number_in_an_archive_is_no_rows(tmp_path):
+    np.savez(tmp_path / "rows.npz", X=3.0, y=np.arange(3))
+    with pytest.raises(DataError, match="X is a single number, and rows are needed"):
+        read_data(tmp_path / "rows.npz")
+
+
 def test_a_member_of_an_archive_that_is_no_array_is_not_decompressed(tmp_path):
     path = tmp_path / "rows.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -430,6 +455,11 @@ def test_weights_that_overflow_give_no_copies(X, tmp_path):
         lambda saved: saved["state"]["now"].update(history=[{"epoch": 1}]),
         lambda saved: saved["state"]["now"].update(history=[{"epoch": 1, "loss": 10**400}]),
         lambda saved: saved["state"]["now"].update(seconds=10**400),
+        lambda saved: saved["state"]["now"].update(history=[], epoch=2),
+        lambda saved: saved["state"]["now"].update(history=[], epoch=0, stop=True),
+        lambda saved: saved["state"]["now"].update(epoch=-1),
+        lambda saved: saved["state"]["now"].update(position=10**9),
+        lambda saved: saved["state"]["now"].update(tries=-(10**9)),
         lambda saved: saved["state"].update(good=3),
         lambda saved: saved["state"]["now"].update(position="x"),
         lambda saved: saved["state"].pop("now"),

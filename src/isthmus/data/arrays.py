@@ -94,6 +94,8 @@ def read_npz(path: Path, key: str | None = None) -> tuple[NDArray[Any], NDArray[
         with archive:
             chosen = _choose(archive.files, key, path)
             rows = numbers(_member(archive, chosen, path), name=f"{path}:{chosen}")
+            if rows.ndim == 0:
+                raise DataError(f"{path}:{chosen} is a single number, and rows are needed.")
             labels, notes = _labels(archive, chosen, len(rows), path)
             return rows, labels, notes
 

@@ -182,6 +182,12 @@ class Run:
         state.epoch, state.step, state.stop = int(saved["epoch"]), int(saved["step"]), bool(saved["stop"])
         self.factor, self.share = _finite(saved["factor"]), _finite(saved["share"])
         self.tries = int(saved["tries"])
+        if not 0 <= state.epoch == len(state.history.rows) <= state.epochs or (
+            state.stop and not state.epoch
+        ):
+            raise ValueError("its history does not have the epochs that it should")
+        if not 0 <= self.progress.position <= state.n_steps or state.step < 0 or self.tries < 0:
+            raise ValueError("its position is none of this training")
 
     def load_callbacks(self, saved: Mapping[str, Any]) -> None:
         """Have the callbacks take on what they remembered; one that was not there begins."""
