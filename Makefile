@@ -15,7 +15,7 @@ LOWEST := $(addprefix tests/test_,package.py cli.py contract.py comparison.py pe
 	data_readers.py data_writers.py codec.py baselines.py map.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all test-plain test-lowest check bench claims clean
+.PHONY: help install demo test test-all portable test-plain test-lowest check bench claims clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ test: $(INSTALLED) ## run the fast tests, the doctests and the README
 
 test-all: $(INSTALLED) ## run all tests, the slow ones too
 	$(BIN)/python -m pytest -n 2 -m ""
+
+portable: $(INSTALLED) ## run the fast tests as other processors would, and list what changes its verdict (40 minutes)
+	$(BIN)/python tests/portable.py -n 2
 
 test-plain: .venv-plain/.installed ## run the tests of all that meets an optional package, without any of them
 	.venv-plain/bin/python -m pytest -p no:cacheprovider $(PLAIN)

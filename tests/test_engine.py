@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
+import platform
 import stat
+import subprocess
+import sys
 import threading
 import warnings
 
@@ -114,7 +117,8 @@ def test_closed_form_with_rows_dealt_to_threads(threads, monkeypatch):
 @pytest.mark.skipif(backpropagation._onednn_linear is None, reason="a torch without oneDNN")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_every_product_is_the_product(dtype, monkeypatch):
-    monkeypatch.setattr(backpropagation, "_ONEDNN_TYPES", {dtype})
+    # Single precision by oneDNN too where MKL is the choice; half where the processor can.
+    monkeypatch.setattr(backpropagation, "_ONEDNN_TYPES", backpropagation._ONEDNN_TYPES | {torch.float32})
     generator = torch.Generator().manual_seed(0)
     inputs, weight = (torch.randn(shape, generator=generator) for shape in ((300, 200), (150, 200)))
     bias = torch.randn(150, generator=generator)
@@ -125,6 +129,20 @@ def test_every_product_is_the_product(dtype, monkeypatch):
         )
         precision = 1e-5 if dtype == torch.float32 else 0.03
         torch.testing.assert_close(product.double(), wanted[chosen], rtol=precision, atol=15 * precision)
+
+
+@pytest.mark.slow  # a process of its own, which oneDNN's instructions are chosen for when it starts
+def test_half_precision_works_without_instructions_for_it():
+    program = """
+import numpy as np
+from isthmus import Autoencoder
+X = np.random.default_rng(0).random((260, 400), dtype=np.float32)
+model = Autoencoder(16, hidden_layers=(300,), precision="bfloat16", epochs=1, batch_size=130).fit(X)
+assert model.engine_["gradient"] == "closed form"
+assert np.isfinite(model.reconstruct(X)).all()
+"""
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], env=environment, check=True, timeout=100)
 
 
 def test_parts_without_a_closed_form_are_left_to_autograd(digits):
@@ -297,9 +315,18 @@ def test_same_seed_same_bits(precision, hidden, digits):
     assert_same_weights(one, other)
 
 
+#: A closed form, autograd, convolutions, a table of codes: the others are as these, and take longer.
+QUICK_IN_HALF = {"plain", "deep", "gaussian", "variational", "quantised", "k-sparse"}
+
+
 @pytest.mark.parametrize("compile", ["auto", False])
 @pytest.mark.parametrize(
-    "name", [name for name, model in CONFIGURATIONS.items() if "precision" in model.get_params()]
+    "name",
+    [
+        pytest.param(name, marks=[] if name in QUICK_IN_HALF else pytest.mark.slow)
+        for name, model in CONFIGURATIONS.items()
+        if "precision" in model.get_params()
+    ],
 )
 def test_half_the_precision_is_as_good(name, compile, digits, device):
     full, half = (
@@ -443,8 +470,13 @@ def test_a_variable_turns_the_compiler_off(value, off, kernels, monkeypatch, dig
         load_kernels.cache_clear()
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(
+    platform.machine() in {"x86_64", "AMD64"} and torch.backends.cpu.get_cpu_capability() == "DEFAULT",
+    reason="what torch's compiler writes for processors without vector instructions does not compile",
+)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, from its compiler
-def test_torch_compile_trains_the_same(digits):
+def test_torch_compile_trains_the_same(kernels, digits):
     plain, compiled = (
         Autoencoder(4, epochs=2, batch_size=100, random_state=0, compile=choice).fit(digits[0])
         for choice in (False, True)

@@ -191,10 +191,12 @@ def _onednn_types() -> set[torch.dtype]:
     """Return the types whose products oneDNN computes faster than torch's default.
 
     For single precision the default is MKL, which is as fast on the processors of its own maker alone.
+    Without instructions for bfloat16, oneDNN refuses such products, and torch computes them in another way.
     """
     if _onednn_linear is None:
         return set()
-    return {torch.bfloat16} if is_intel() else {torch.bfloat16, torch.float32}
+    half = {torch.bfloat16} if torch.ops.mkldnn._is_mkldnn_bf16_supported() else set()
+    return half if is_intel() else half | {torch.float32}
 
 
 _onednn_linear: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
