@@ -315,8 +315,8 @@ def test_same_seed_same_bits(precision, hidden, digits):
     assert_same_weights(one, other)
 
 
-#: A closed form, autograd, convolutions, a table of codes: the others are as these, and take longer.
-QUICK_IN_HALF = {"plain", "deep", "gaussian", "variational", "quantised", "k-sparse"}
+#: A closed form, autograd, a chosen few, noise on the code, levels: the others are as these, and take longer.
+QUICK_IN_HALF = {"plain", "deep", "parts", "k-sparse", "variational", "finite"}
 
 
 @pytest.mark.parametrize("compile", ["auto", False])
