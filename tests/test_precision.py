@@ -36,8 +36,10 @@ def gradients_of(model, row, n, *, closed):
             gradient(Batch(rows.bfloat16(), keys))
         else:
             Autograd(assembly, objective, memory)(Batch(rows, keys))
-        sizes = [parameter.numel() for parameter in memory.parameters]
-        return memory.flat.grad.clone().split(sizes)
+        apart = [parameter.grad.clone() for parameter in memory.trained[1:]]  # the weights of recurrent layers
+        kept = {id(parameter) for parameter in memory.trained}
+        sizes = [one.numel() for one in memory.parameters if id(one) not in kept]
+        return [*memory.flat.grad.clone().split(sizes), *apart]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(next(iter(case.values()))))

@@ -81,8 +81,8 @@ class BottleneckModule(nn.Module, ABC):
 
     n_inputs: int
     n_components: int
-    #: Whether a step may be recorded and played back: nothing in it is decided outside of tensors.
-    recordable: ClassVar[bool] = True
+    #: Why a step cannot be recorded and played back, which is so if anything in it is decided outside of tensors.
+    unrecordable: ClassVar[str | None] = None
 
     @abstractmethod
     def forward(self, features: Tensor, keys: Tensor) -> Bottled:

@@ -126,6 +126,8 @@ class VectorQuantizer(BottleneckModule):
     codebook: Tensor
     usage: Tensor
 
+    unrecordable: ClassVar[str | None] = "the device is waited for to count how often entries are chosen"
+
     def __init__(
         self,
         n_components: int,

@@ -86,7 +86,7 @@ class TopKBottleneck(BottleneckModule):
 
     threshold: Tensor
 
-    recordable: ClassVar[bool] = False  # the number of units that pass changes from step to step
+    unrecordable: ClassVar[str | None] = "the number of units that pass changes from step to step"
 
     def __init__(
         self, n_components: int, activation: nn.Module, k: int, in_use: int, *, per_batch: bool

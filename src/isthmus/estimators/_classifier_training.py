@@ -188,7 +188,7 @@ def train_classifier(
     memory = FlatParameters(trained, getattr(torch, settings.precision))
     kernels = load_kernels() if device.type == "cpu" else None
     optimizer = settings.optimizer.build(
-        [memory.flat], settings.learning_rate, settings.weight_decay, kernels=kernels
+        memory.trained, settings.learning_rate, settings.weight_decay, kernels=kernels
     )
     with memory, fair_threads():
         history = fit(

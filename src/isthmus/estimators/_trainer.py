@@ -6,7 +6,7 @@ import functools
 import math
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -77,7 +77,8 @@ class Trainer:
     ----------
     engine : dict
         What the last training ran on: ``device``, ``precision``, ``gradient`` ("closed form" or
-        "autograd"), ``compiled`` (what was compiled, or None), ``threads``.
+        "autograd"), ``compiled`` (what was compiled, or None), ``recorded`` (whether steps were recorded as CUDA
+        graphs), ``not_recorded`` (if not, why), ``threads``.
     """
 
     _seed = 0  # of the chains
@@ -92,7 +93,7 @@ class Trainer:
         # A Boltzmann machine's biases do not decay; its gradient sees to the weights.
         decay = settings.weight_decay if settings.sampler is None else 0.0
         self.optimizer = settings.optimizer.build(
-            [self.memory.flat], learning_rate, decay, kernels=self.kernels
+            self.memory.trained, learning_rate, decay, kernels=self.kernels
         )
         self.chains: Chains | None = None
         self.engine: dict[str, Any] = {}
@@ -120,13 +121,13 @@ class Trainer:
         self.assembly.bottleneck.set_progress(1.0)
         if anneal:
             callbacks = [*callbacks, _Progress(self.assembly)]
-        graphs = CudaGraphs() if self._can_be_recorded() else None
-        with self.memory, fair_threads():
+        reason = self._why_not_recorded()
+        graphs = CudaGraphs() if reason is None else None
+        with self.memory, fair_threads(), nullcontext() if graphs is None else graphs.alone():
             gradient = self._gradient(objective, workspace, seed)
             if not isinstance(gradient, Autograd) and self.memory.precision != torch.float32:
                 rows = rows.narrowed(self.memory.precision)
-            self._describe(gradient, recorded=graphs is not None)
-            return fit(
+            history = fit(
                 self.assembly,
                 objective,
                 batches_on(self.device, rows, self.settings.batch_size, seed, self.kernels),
@@ -146,6 +147,8 @@ class Trainer:
                 checkpoint=None if checkpoint is None else checkpoint.next_stage(),
                 annealed=self.assembly.bottleneck.annealed if anneal else 0.0,
             )
+            self._describe(gradient, reason if graphs is None else graphs.failure)
+        return history
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the next training goes on with, beside the weights: of the optimiser and the chains."""
@@ -176,11 +179,19 @@ class Trainer:
         kept = None if settings.compile is True else workspace
         return ReconstructionObjective(settings.loss, settings.penalty, kept, prepare, gaps)
 
-    def _can_be_recorded(self) -> bool:
+    def _why_not_recorded(self) -> str | None:
+        """Return why steps are not recorded as CUDA graphs; None if they are to be."""
+        settings = self.settings
+        if self.device.type != "cuda":
+            return f"the device is {self.device.type}"
+        if settings.compile != "auto":
+            return f"compile={settings.compile}"
+        if settings.sampler is not None:
+            return "the gradient is sampled"
         # A rate that is a number would be recorded with the step, and the schedule be without effect.
-        followed = all(isinstance(group["lr"], torch.Tensor) for group in self.optimizer.param_groups)
-        recordable = followed and self.assembly.bottleneck.recordable and self.settings.sampler is None
-        return self.device.type == "cuda" and self.settings.compile == "auto" and recordable
+        if not all(isinstance(group["lr"], torch.Tensor) for group in self.optimizer.param_groups):
+            return f"optimizer={settings.optimizer.name!r} does not read its learning rate from the device"
+        return settings.network.unrecordable or self.assembly.bottleneck.unrecordable
 
     def _gradient(self, objective: Objective, workspace: Workspace, seed: int) -> Gradient:
         settings = self.settings
@@ -205,17 +216,19 @@ class Trainer:
             closed = ClosedForm.of(self.assembly, objective, self.memory, workspace)
         return closed or Autograd(self.assembly, objective, self.memory)
 
-    def _describe(self, gradient: Gradient, *, recorded: bool) -> None:
+    def _describe(self, gradient: Gradient, unrecorded: str | None) -> None:
         compiled = "kernels" if self.kernels is not None else None
         if self.settings.compile is True:
             compiled = "torch.compile"
-        elif recorded:
+        elif unrecorded is None:
             compiled = "CUDA graphs"
         self.engine = {
             "device": str(self.device),
             "precision": self.settings.precision,
             "gradient": _NAMES[type(gradient)],
             "compiled": compiled,
+            "recorded": unrecorded is None,
+            "not_recorded": unrecorded,
             "threads": torch.get_num_threads(),
         }
 

@@ -105,6 +105,8 @@ class Architecture(Specification):
     sees_gaps: ClassVar[bool] = False
     #: Whether the values of a row are steps of time, which all have one unit.
     is_sequential: ClassVar[bool] = False
+    #: Why a step cannot be recorded and played back, which is so if anything in it is decided outside of tensors.
+    unrecordable: ClassVar[str | None] = None
     #: Whether the decoder can use the encoder's weights.
     can_be_tied: ClassVar[bool] = False
     #: Whether ``hidden_layers`` and ``activation`` of the estimator mean anything to it.

@@ -62,6 +62,7 @@ class Recurrent(Architecture):
     name: ClassVar[str] = "recurrent"
     sees_gaps: ClassVar[bool] = True
     is_sequential: ClassVar[bool] = True
+    unrecordable: ClassVar[str | None] = "the lengths of sequences decide what is computed"
 
     def __post_init__(self) -> None:
         owner = type(self).__name__

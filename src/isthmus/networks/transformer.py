@@ -67,6 +67,7 @@ class Transformer(Architecture):
     n_summaries: int = 4
     name: ClassVar[str] = "transformer"
     sees_gaps: ClassVar[bool] = True
+    unrecordable: ClassVar[str | None] = "the values that are missing decide what is computed"
     has_hidden_layers: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Protocol
 
 import torch
@@ -26,10 +28,28 @@ class Recorder(Protocol):
 
 
 class CudaGraphs:
-    """Recording by CUDA graphs."""
+    """Recording by CUDA graphs.
+
+    Attributes
+    ----------
+    failure : str or None
+        Why nothing is recorded so far; None once something is.
+    """
 
     def __init__(self) -> None:
         self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self.failure: str | None = "there were too few full batches"
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Have everything done on the recording's own stream, so that no gradient goes from one to another."""
+        current = torch.cuda.current_stream()
+        self.stream.wait_stream(current)
+        try:
+            with torch.cuda.stream(self.stream):
+                yield
+        finally:
+            current.wait_stream(self.stream)
 
     def warm_up(self, work: Callable[[], Terms]) -> Terms:
         """Do the work on the recording's own stream."""
@@ -41,10 +61,24 @@ class CudaGraphs:
         return terms
 
     def record(self, work: Callable[[], Terms]) -> tuple[Callable[[], None], Terms]:
-        """Return the graph's replay; recording itself computes nothing."""
+        """Return the graph's replay; recording itself computes nothing.
+
+        Raises
+        ------
+        RuntimeError
+            When the work cannot be recorded.
+        """
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self.stream):
-            terms = work()
+        try:
+            with warnings.catch_warnings():
+                # Of a graph without anything in it, which would be played back without effect.
+                warnings.filterwarnings("error", "The CUDA Graph is empty")
+                with torch.cuda.graph(graph, stream=self.stream):
+                    terms = work()
+        except (RuntimeError, UserWarning) as error:
+            self.failure = f"it cannot be recorded: {str(error).splitlines()[0]}"
+            raise RuntimeError(self.failure) from error
+        self.failure = None
         return graph.replay, terms
 
 

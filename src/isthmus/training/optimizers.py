@@ -286,7 +286,9 @@ class Adagrad(Optimizer):
         return 0.1 / math.sqrt(n_layers)
 
     def _build(self, parameters: list[nn.Parameter], kernels: Kernels | None, **shared: Any) -> Stepper:
-        return torch.optim.Adagrad(parameters, eps=self.epsilon, fused=True, **shared)
+        # torch has it in one call on the CPU alone, and refuses it elsewhere.
+        fused = all(parameter.device.type == "cpu" for parameter in parameters)
+        return torch.optim.Adagrad(parameters, eps=self.epsilon, fused=fused, **shared)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 class FlatParameters:
     """A network's parameters and their gradients, each in one vector, while it is entered as a context.
 
-    Inside, every parameter is a view of ``flat`` and its ``grad`` one of ``flat.grad``; an optimiser
-    over ``flat`` alone moves them all. Outside, the parameters own their memory again, and ``flat``
-    waits with the last values.
+    Inside, every parameter is a view of ``flat``; an optimiser over ``trained`` moves them all. Outside, the
+    parameters own their memory again, and ``flat`` waits with the last values.
+
+    The weights of recurrent layers stay apart: on GPUs they have to lie in memory in an order of cuDNN's, where they
+    are when the network is moved there, or else they are copied at every call.
 
     Parameters
     ----------
@@ -27,15 +29,23 @@ class FlatParameters:
 
     Attributes
     ----------
+    parameters : list of torch.nn.Parameter
+        Those of the network, in its order.
     flat : torch.nn.Parameter
-        All values, in the order of ``network.parameters()``.
+        The values of all but those that stay apart, in that order.
+    trained : list of torch.nn.Parameter
+        What an optimiser has to move: ``flat``, and the parameters that stay apart.
     """
 
     def __init__(self, network: nn.Module, precision: torch.dtype = torch.float32) -> None:
         self.parameters = list(network.parameters())
         self.precision = precision
+        apart = {id(parameter) for parameter in _recurrent(network)}
+        self._joined = [parameter for parameter in self.parameters if id(parameter) not in apart]
         with torch.no_grad():
-            self.flat = nn.Parameter(torch.cat([parameter.flatten() for parameter in self.parameters]))
+            nothing = self.parameters[0].new_empty(0)
+            self.flat = nn.Parameter(torch.cat([nothing, *(one.flatten() for one in self._joined)]))
+        self.trained = [self.flat, *(one for one in self.parameters if id(one) in apart)]
         self.values: list[Tensor] = []
         self.gradients: list[Tensor] = []
         self._lowered: tuple[Tensor, Tensor] | None = None
@@ -43,7 +53,7 @@ class FlatParameters:
     def __enter__(self) -> Self:
         flat, gradient = self.flat.data, torch.zeros_like(self.flat)
         own = self._views(flat)
-        for view, parameter in zip(own, self.parameters, strict=True):
+        for view, parameter in zip(own, self._joined, strict=True):
             view.copy_(parameter.data)
             parameter.data = view
         self.flat.grad = gradient
@@ -57,22 +67,27 @@ class FlatParameters:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for parameter in self.parameters:
+        for parameter in self._joined:
             parameter.data = parameter.data.clone()
-        self.flat.grad, self._lowered = None, None
+        for parameter in self.trained:
+            parameter.grad = None
+        self._lowered = None
         self.values, self.gradients = [], []
 
     def take(self, gradients: Sequence[Tensor | None]) -> None:
-        """Write gradients, one for each parameter, to ``flat.grad``; None is zero."""
-        pieces = (
-            torch.zeros_like(parameter) if gradient is None else gradient
+        """Take gradients, one for each parameter, as those of ``trained``; None is zero."""
+        pieces = {
+            id(parameter): torch.zeros_like(parameter) if gradient is None else gradient
             for gradient, parameter in zip(gradients, self.parameters, strict=True)
-        )
+        }
         assert self.flat.grad is not None
-        torch.cat([piece.flatten() for piece in pieces], out=self.flat.grad)
+        if self._joined:
+            torch.cat([pieces[id(parameter)].flatten() for parameter in self._joined], out=self.flat.grad)
+        for parameter in self.trained[1:]:
+            parameter.grad = pieces[id(parameter)].contiguous()
 
     def add(self, gradients: Sequence[Tensor | None]) -> None:
-        """Add gradients, one for each parameter, to ``flat.grad``; None is zero."""
+        """Add gradients, one for each parameter, to ``flat.grad``, where none stays apart; None is zero."""
         assert self.flat.grad is not None
         for gradient, place in zip(gradients, self._views(self.flat.grad), strict=True):
             if gradient is not None:
@@ -90,5 +105,10 @@ class FlatParameters:
             self._lowered[0].copy_(self.flat.data)
 
     def _views(self, vector: Tensor) -> list[Tensor]:
-        pieces = torch.split(vector, [parameter.numel() for parameter in self.parameters])
-        return [piece.view(parameter.shape) for piece, parameter in zip(pieces, self.parameters, strict=True)]
+        pieces = torch.split(vector, [parameter.numel() for parameter in self._joined])
+        return [piece.view(parameter.shape) for piece, parameter in zip(pieces, self._joined, strict=True)]
+
+
+def _recurrent(network: nn.Module) -> list[nn.Parameter]:
+    layers = (module for module in network.modules() if isinstance(module, nn.RNNBase))
+    return [parameter for layer in layers for parameter in layer.parameters()]
