@@ -6,7 +6,7 @@ Files that Isthmus reads (see ``mutations.py``) are damaged at random: their byt
 each of its entries, with checksums and lengths made right again. Each is read, and what was read is used. A fault is
 any error but one of Isthmus's in one line, a result that is not finite, more than 2 seconds of processor time, or more
 than 64 MiB of memory. Faults can be kept. What is done to a file depends on the seed, its kind and its number alone,
-and not on how many processes share the work. Writes the counts into benchmarks/RESULTS.md.
+and not on how many processes share the work. Writes the counts into docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ SECONDS, MEBIBYTES = 2.0, 64.0
 
 #: Seconds after which a file is given up, and bytes of address space that the process may have in all.
 PATIENCE, ROOM = 20, 4 * 2**30
+
+PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
 
 #: Files that a process reads before the next one takes over.
 CHUNK = 250
@@ -168,7 +170,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--kind", choices=KINDS, action="append", help="of all of them unless given")
     parser.add_argument("--keep", type=Path, help="folder for files that were not read as they should be")
-    parser.add_argument("--no-record", action="store_true", help="leave RESULTS.md as it is")
+    parser.add_argument("--no-record", action="store_true", help="leave docs/reliability.md as it is")
     arguments = parser.parse_args()
     names = arguments.kind or list(KINDS)
     n_files = -(-arguments.files // len(names))
@@ -190,7 +192,7 @@ def main() -> int:
             faults += len(tally.faults)
             _report(name, tally, arguments.keep)
     if not arguments.no_record:
-        write_between("fuzz", "end of fuzz", lines)
+        write_between("fuzz", "end of fuzz", lines, PAGE)
     return int(faults > 0)
 
 

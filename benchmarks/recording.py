@@ -21,9 +21,8 @@ def machine() -> str:
     return f"{cores} cores, {platform.machine()}, {capability}; {versions}"
 
 
-def write_between(start: str, end: str, lines: Sequence[str]) -> None:
-    """Replace what stands between two marks of RESULTS.md."""
-    path = HERE / "RESULTS.md"
+def write_between(start: str, end: str, lines: Sequence[str], path: Path = HERE / "RESULTS.md") -> None:
+    """Replace what stands between two marks of a page, RESULTS.md unless another one is given."""
     before, _, rest = path.read_text(encoding="utf-8").partition(f"<!-- {start} -->\n")
     _, _, after = rest.partition(f"<!-- {end} -->")
     text = "\n".join(lines)
