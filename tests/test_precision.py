@@ -36,7 +36,9 @@ def gradients_of(model, row, n, *, closed):
             gradient(Batch(rows.bfloat16(), keys))
         else:
             Autograd(assembly, objective, memory)(Batch(rows, keys))
-        apart = [parameter.grad.clone() for parameter in memory.trained[1:]]  # the weights of recurrent layers
+        apart = [
+            parameter.grad.clone() for parameter in memory.trained[1:]
+        ]  # the weights of recurrent layers
         kept = {id(parameter) for parameter in memory.trained}
         sizes = [one.numel() for one in memory.parameters if id(one) not in kept]
         return [*memory.flat.grad.clone().split(sizes), *apart]
