@@ -8,6 +8,7 @@ from __future__ import annotations
 from html.parser import HTMLParser
 
 import numpy as np
+import pytest
 
 from isthmus import (
     Autoencoder,
@@ -184,6 +185,15 @@ CONFIGURATIONS = {
 
 #: What needs rows of more than one dimension to show what it can.
 OF_IMAGES = (ConvolutionalAutoencoder, MaskedAutoencoder, SequenceAutoencoder)
+
+
+#: Those whose trainings take longest.
+SLOW_LEARNERS = (MaskedAutoencoder, SequenceAutoencoder)
+
+
+def with_slow(values, slow):
+    """Return values for ``parametrize``, of which some are for ``make test-all`` alone."""
+    return [pytest.param(value, marks=pytest.mark.slow) if value in slow else value for value in values]
 
 
 def as_given(estimator, digits):

@@ -408,6 +408,7 @@ def test_dead_codes_are_told(files, capsys):
 
 
 # On 1,500 images and in 5 epochs a ReLU unit may die; the demo itself has 60,000 and 50.
+@pytest.mark.slow
 @pytest.mark.filterwarnings(
     "ignore::isthmus.errors.DeadCodeWarning", "ignore::isthmus.errors.CollapseWarning"
 )

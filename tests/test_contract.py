@@ -13,7 +13,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from helpers import CONFIGURATIONS, ESTIMATORS, MACHINES, as_given, assert_same_weights, by_name, linear, sse
+from helpers import (
+    CONFIGURATIONS,
+    ESTIMATORS,
+    MACHINES,
+    SLOW_LEARNERS,
+    as_given,
+    assert_same_weights,
+    by_name,
+    linear,
+    sse,
+    with_slow,
+)
 from isthmus import Autoencoder, SparseAutoencoder, VariationalAutoencoder
 from isthmus.errors import DataError
 from isthmus.estimators import _trainer
@@ -26,6 +37,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 family = pytest.mark.parametrize("estimator", ESTIMATORS, ids=by_name)
+long_family = pytest.mark.parametrize("estimator", with_slow(ESTIMATORS, SLOW_LEARNERS), ids=by_name)
 
 #: Checks that do not hold, by name, each with the reason. None so far.
 EXPECTED_FAILURES: dict[str, str] = {}
@@ -112,7 +124,7 @@ def test_codes_as_a_data_frame(estimator, rows):
         model.transform(frame[list("bacdefgh")])
 
 
-@family
+@long_family
 def test_partial_fit_learns(estimator, digits):
     train, test = (as_given(estimator, rows) for rows in digits)
     model = estimator(8, random_state=0, **linear(estimator))
@@ -290,7 +302,7 @@ def test_images_keep_their_shape_and_unit(digits):
     assert model.settings_.loss.name == "bce"
 
 
-@family
+@long_family
 def test_one_column(estimator):
     X = np.random.default_rng(0).normal(50, 10, (200, 1))
     model = estimator(1, epochs=60, random_state=0).fit(X)
@@ -307,7 +319,7 @@ def test_two_rows():
     np.testing.assert_allclose(model.reconstruct(X), X, rtol=0.05)
 
 
-@family
+@long_family
 def test_one_row_at_a_time(estimator, digits):
     train, test = digits
     model = estimator(6, epochs=2, random_state=0).fit(train)

@@ -12,10 +12,10 @@ from sklearn.datasets import load_digits
 
 from helpers import BOTTLENECKS, LOSSES, NETWORKS, NOISES, PENALTIES
 from isthmus import Autoencoder, load
-from isthmus.bottlenecks import Gaussian, Plain
+from isthmus.bottlenecks import Gaussian, Plain, VectorQuantized
 from isthmus.errors import InvalidParameterError
 from isthmus.networks import Convolutional, Dense, Recurrent, Transformer
-from isthmus.objectives import BinaryCrossEntropy, Patches
+from isthmus.objectives import BinaryCrossEntropy, Masking, Patches
 
 # That a unit dies or a code collapses in a few steps on a few digits is not the subject here.
 pytestmark = pytest.mark.filterwarnings("ignore::isthmus.errors.DeadCodeWarning")
@@ -72,7 +72,26 @@ def readable(value):
     return str(value)
 
 
-@pytest.mark.parametrize(("network", "parts"), list(combinations()), ids=readable)
+#: What stands for its kind with the slower networks and with every loss.
+TYPICAL = {Plain(), Gaussian(beta=0.1), VectorQuantized(n_codes=32), Masking(share=0.2), BinaryCrossEntropy()}
+
+
+def is_quick(network, parts):
+    """Return whether a combination is among the fast tests: all of dense nets, and the typical of the others."""
+    if len(parts) == 2:
+        return parts["bottleneck"] in TYPICAL and not isinstance(parts["bottleneck"], VectorQuantized)
+    return network == Dense() or TYPICAL.issuperset(parts.values())
+
+
+@pytest.mark.parametrize(
+    ("network", "parts"),
+    [
+        pytest.param(
+            *both, marks=[] if is_quick(*both) else pytest.mark.slow, id=" ".join(map(readable, both))
+        )
+        for both in combinations()
+    ],
+)
 def test_the_family(network, parts, tmp_path):
     train, test = images()
     model = variant(network, **parts).fit(train)

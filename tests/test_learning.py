@@ -10,7 +10,7 @@ from scipy.linalg import subspace_angles
 from sklearn.datasets import load_breast_cancer
 from sklearn.decomposition import PCA
 
-from helpers import ESTIMATORS, MACHINES, as_given, by_name, sse
+from helpers import ESTIMATORS, MACHINES, SLOW_LEARNERS, as_given, by_name, sse, with_slow
 from isthmus import Autoencoder, SparseAutoencoder, metrics
 from isthmus.data import load_mnist
 from isthmus.errors import DataError, DeadCodeWarning, DivergenceError, DivergenceWarning
@@ -74,7 +74,7 @@ def test_pca_30_of_mnist_fixes_the_metric():
 # Better than not learning, better than PCA where there is more to learn
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=by_name)
+@pytest.mark.parametrize("estimator", with_slow(ESTIMATORS, SLOW_LEARNERS), ids=by_name)
 @pytest.mark.filterwarnings(
     "ignore::isthmus.errors.DeadCodeWarning", "ignore::isthmus.errors.CollapseWarning"
 )
