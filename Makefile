@@ -34,8 +34,12 @@ demo: $(INSTALLED) ## train the notebook's autoencoders on MNIST and write demo/
 test: $(INSTALLED) ## run the fast tests, the doctests and the README
 	$(BIN)/python -m pytest -n 2
 
-test-all: $(INSTALLED) ## run all tests, the slow ones too
+test-all: .venv/.mlflow ## run all tests, the slow ones too, and those with mlflow
 	$(BIN)/python -m pytest -n 2 -m ""
+
+.venv/.mlflow: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt mlflow-skinny
+	@touch $@
 
 portable: $(INSTALLED) ## run the fast tests as other processors would, and list what changes its verdict (40 minutes)
 	$(BIN)/python tests/portable.py -n 2

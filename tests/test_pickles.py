@@ -283,6 +283,7 @@ def test_damaged_states_are_refused_by_name(damage, fitted):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # those of mlflow about itself
 def test_mlflow_stores_and_loads(X, y, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     mlflow = pytest.importorskip("mlflow", minversion="3.17")
     pytest.importorskip("mlflow.sklearn")
     monkeypatch.chdir(tmp_path)
