@@ -193,7 +193,13 @@ SLOW_LEARNERS = (MaskedAutoencoder, SequenceAutoencoder)
 
 def with_slow(values, slow):
     """Return values for ``parametrize``, of which some are for ``make test-all`` alone."""
-    return [pytest.param(value, marks=pytest.mark.slow) if value in slow else value for value in values]
+    return [
+        pytest.param(
+            *(value if isinstance(value, tuple) else (value,)),
+            marks=[pytest.mark.slow] if value in slow else [],
+        )
+        for value in values
+    ]
 
 
 def as_given(estimator, digits):

@@ -141,6 +141,7 @@ def waves(n, seed, length=24):
     return np.stack([values, values**2], axis=2)
 
 
+@pytest.mark.slow
 def test_a_recurrent_net_beats_pca_of_equal_width_on_waves(device):
     train, test = waves(800, 0), waves(200, 1)
     model = SequenceAutoencoder(3, epochs=60, random_state=0, device=device).fit(train)
@@ -165,6 +166,7 @@ def test_padding_is_not_read(cell, bidirectional):
     torch.testing.assert_close(network.encoder(padded.flatten(1))[[0, 2, 3]], short[[0, 2, 3]])
 
 
+@pytest.mark.slow
 def test_sequences_of_different_lengths_are_learnt_and_come_back_in_their_lengths():
     random = np.random.default_rng(0)
     whole = waves(400, 0)
@@ -305,6 +307,7 @@ def test_patches_are_put_together_as_they_were_cut(shape):
     assert cut(hidden).isnan().all(2)[0].nonzero().flatten().tolist() == [1]
 
 
+@pytest.mark.slow
 def test_gaps_in_a_table_are_filled_better_than_by_the_mean(device):
     random = np.random.default_rng(0)
     hidden = random.normal(size=(1200, 2))

@@ -270,6 +270,7 @@ def test_any_table_gives_what_is_finite_or_our_error(X, estimator):
 
 @settings(max_examples=40, deadline=None)
 @given(tables(), st.sampled_from(["auto", "standard", "minmax"]), st.integers(0, 5))
+@pytest.mark.slow
 def test_a_copy_is_never_worse_than_the_mean(X, scale, seed):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", IsthmusWarning)

@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from helpers import with_slow
 from isthmus import (
     Autoencoder,
     Checkpoint,
@@ -109,7 +110,7 @@ MODELS = {
 
 
 @pytest.mark.filterwarnings("ignore::isthmus.errors.IsthmusWarning")
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", with_slow(MODELS, ["stacked", "transformer"]))
 def test_what_was_stopped_ends_as_what_was_not(name, X, tmp_path):
     make = MODELS[name]
     alone = make().fit(X)
@@ -152,6 +153,7 @@ def test_many_stops_are_like_one(X, tmp_path):
     assert result_of(model, X) == result_of(make().fit(X), X)
 
 
+@pytest.mark.slow
 def test_trainings_killed_in_a_process_of_their_own():
     script = ROOT / "benchmarks" / "kill_test.py"
     run = subprocess.run(

@@ -15,7 +15,7 @@ from sklearn.metrics import log_loss, recall_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from helpers import BOTTLENECKS, MACHINES, NETWORKS, assert_same_weights, by_name, state_of
+from helpers import BOTTLENECKS, MACHINES, NETWORKS, assert_same_weights, by_name, state_of, with_slow
 from isthmus import Autoencoder, PretrainedClassifier, SparseAutoencoder, VariationalAutoencoder
 from isthmus._random import row_keys
 from isthmus.errors import DataError, InvalidParameterError
@@ -105,7 +105,7 @@ def test_fine_tuning_moves_every_weight_of_the_encoder(part, labelled):
     assert [name for name, value in before.items() if torch.equal(value, after[name])] == []
 
 
-@pytest.mark.parametrize("bottleneck", ["fsq", "vq"])
+@pytest.mark.parametrize("bottleneck", with_slow(["fsq", "vq"], ["vq"]))
 def test_fine_tuning_reaches_through_what_is_rounded(bottleneck, labelled):
     # Over three seeds: .89 to .93 where a frozen encoder has .87 to .91; without a gradient .81 to .87.
     X, y, others, answers = labelled
@@ -121,6 +121,7 @@ def test_fine_tuning_reaches_through_what_is_rounded(bottleneck, labelled):
         torch.testing.assert_close(codes, entries.float())
 
 
+@pytest.mark.slow
 def test_rows_without_labels_help_where_labels_are_few(labelled):
     """As in 2006: sigmoid layers, which labels alone hardly move."""
     X, y, X_test, y_test = labelled

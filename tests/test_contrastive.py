@@ -11,7 +11,7 @@ from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 from sklearn.neural_network import BernoulliRBM
 
-from helpers import INITIALIZATIONS, SAMPLERS, sse, state_of
+from helpers import INITIALIZATIONS, SAMPLERS, sse, state_of, with_slow
 from isthmus import (
     Autoencoder,
     DeepBeliefNetwork,
@@ -238,7 +238,13 @@ def stripes():
     return np.tile(rows, (30, 1)), math.log(len(rows))
 
 
-@pytest.mark.parametrize("sampler", ["cd:n_steps=10", "pcd:n_steps=5", "pt:n_temperatures=6,n_steps=2"])
+@pytest.mark.parametrize(
+    "sampler",
+    with_slow(
+        ["cd:n_steps=10", "pcd:n_steps=5", "pt:n_temperatures=6,n_steps=2"],
+        ["cd:n_steps=10", "pt:n_temperatures=6,n_steps=2"],
+    ),
+)
 def test_a_small_world_is_learnt_nearly_to_its_entropy(sampler, stripes):
     X, entropy = stripes
     model = RestrictedBoltzmannMachine(16, sampler=sampler, epochs=300, batch_size=42, random_state=0).fit(X)

@@ -15,6 +15,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from torch import nn
 
+from helpers import with_slow
 from isthmus import Autoencoder, Checkpoint
 from isthmus.errors import CheckpointError, InvalidParameterError
 from isthmus.training import Callback, JsonLines, TensorBoard, TrainingState
@@ -47,7 +48,9 @@ def logs_in(folder):
     return {path.name: [row["epoch"] for row in lines_of(path)] for path in sorted(folder.glob("*.jsonl"))}
 
 
-@pytest.mark.parametrize(("n_jobs", "backend"), [(1, "loky"), (2, "threading"), (2, "loky")])
+@pytest.mark.parametrize(
+    ("n_jobs", "backend"), with_slow([(1, "loky"), (2, "threading"), (2, "loky")], [(2, "loky")])
+)
 def test_every_fit_of_a_search_has_a_file_of_its_own(n_jobs, backend, tmp_path, digits):
     path = tmp_path / "log.jsonl"
     path.write_text("left by an older program\n")

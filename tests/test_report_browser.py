@@ -25,6 +25,8 @@ if REQUIRED:
 else:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
+pytestmark = pytest.mark.slow
+
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 LONG = "a-name-without-any-room-to-break-it-in-two-lines"
 

@@ -82,6 +82,7 @@ def test_layers_have_curves_where_there_were_any(digits, monkeypatch):
     assert "layer 2: from" in drawn["layers"]["alt"]
 
 
+@pytest.mark.slow
 def test_a_page_of_them_all(machine, digits):
     train, test = digits
     models = {

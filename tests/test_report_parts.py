@@ -60,22 +60,24 @@ def copied(model, X):
 # Maps
 
 
-def test_the_kind_of_rows_decides_what_is_shown(rows):
-    wide, long = rows.reshape(60, 3, 4), rows
-    for X, options, kind, parts in (
-        (long, {"image_shape": (3, 4)}, "images", {"a-examples", "a-exemplars", "thumbnails"}),
-        (wide, {}, "series", {"a-examples"}),
-        (long, {"series": True}, "series", {"a-examples"}),
-        (long, {}, "table", set()),
-        (wide, {"series": False}, "table", set()),
-    ):
-        summary = told(X, **options)
-        assert summary["data"]["kind"] == kind
-        extra = {"a-examples", "a-exemplars", "thumbnails"}
-        assert extra & set(summary["pictures"]) == parts
-        assert all(bool(section["map"]) == (kind == "images") for section in summary["sections"])
-        assert all(bool(section["features"]) == (kind == "table") for section in summary["sections"])
-        render(summary)
+@pytest.mark.parametrize(
+    ("shape", "options", "kind", "parts"),
+    [
+        ((60, 12), {"image_shape": (3, 4)}, "images", {"a-examples", "a-exemplars", "thumbnails"}),
+        ((60, 3, 4), {}, "series", {"a-examples"}),
+        pytest.param((60, 12), {"series": True}, "series", {"a-examples"}, marks=pytest.mark.slow),
+        ((60, 12), {}, "table", set()),
+        pytest.param((60, 3, 4), {"series": False}, "table", set(), marks=pytest.mark.slow),
+    ],
+)
+def test_the_kind_of_rows_decides_what_is_shown(rows, shape, options, kind, parts):
+    summary = told(rows.reshape(shape), **options)
+    assert summary["data"]["kind"] == kind
+    extra = {"a-examples", "a-exemplars", "thumbnails"}
+    assert extra & set(summary["pictures"]) == parts
+    assert all(bool(section["map"]) == (kind == "images") for section in summary["sections"])
+    assert all(bool(section["features"]) == (kind == "table") for section in summary["sections"])
+    render(summary)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers import with_slow
 from isthmus import Autoencoder, Checkpoint, load
 from isthmus.cli import main
 from isthmus.data import _atomic, read_data, write_data
@@ -376,7 +377,7 @@ if __name__ == "__main__":
 WAYS = ["joblib", *(way for way in ("fork", "spawn") if way in multiprocessing.get_all_start_methods())]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", with_slow(WAYS, ["joblib"]))
 def test_transform_and_fit_from_several_processes(way, tmp_path):
     script = tmp_path / "child.py"
     script.write_text(CHILD)
