@@ -45,16 +45,19 @@ def tuned(encoder, **parameters):
     return PretrainedClassifier(FrozenEstimator(encoder), random_state=0, **parameters)
 
 
+CHECKED = PretrainedClassifier(SparseAutoencoder(8, epochs=20, random_state=0), random_state=0)
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@parametrize_with_checks(
-    [
-        PretrainedClassifier(
-            SparseAutoencoder(8, epochs=20, random_state=0), fine_tune=choice, random_state=0
-        )
-        for choice in (True, False)
-    ]
-)
+@parametrize_with_checks([CHECKED])
 def test_scikit_learn(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@parametrize_with_checks([clone(CHECKED).set_params(fine_tune=False)])
+def test_scikit_learn_on_a_probe(estimator, check):
     check(estimator)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import inspect
 import re
@@ -16,6 +17,7 @@ import pytest
 
 import isthmus
 import lowest_versions
+from isthmus.data import load_mnist
 
 SOURCE = Path(isthmus.__file__).parent
 ROOT = Path(__file__).parents[1]
@@ -229,8 +231,21 @@ def readme_blocks():
 EXTRAS = {"Compressor": "constriction", 'Map("tsne"': "openTSNE"}
 
 
+def first(split, n_rows):
+    """Return the first images of a split, as a split."""
+    return dataclasses.replace(
+        split,
+        n_images=n_rows,
+        decode_images=lambda: split.decode_images()[:n_rows],
+        decode_labels=lambda: split.decode_labels()[:n_rows],
+    )
+
+
 @pytest.mark.filterwarnings("ignore::isthmus.errors.DeadCodeWarning")  # its models have no seed
-def test_the_readme_runs(tmp_path, monkeypatch):
+@pytest.mark.parametrize("n_rows", [700, pytest.param(60_000, marks=pytest.mark.slow)])
+def test_the_readme_runs(n_rows, tmp_path, monkeypatch):
+    parts = tuple(first(split, min(n_rows, len(split))) for split in load_mnist())
+    monkeypatch.setattr("isthmus.data.load_mnist", lambda: parts)
     blocks = readme_blocks()
     assert blocks
     monkeypatch.chdir(tmp_path)
