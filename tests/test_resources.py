@@ -104,7 +104,7 @@ def test_a_full_disk_leaves_what_was_there(name, model, X, folder, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits there")
-@pytest.mark.parametrize("name", ["model", "npy", "csv", "checkpoint"])
+@pytest.mark.parametrize("name", with_slow(["model", "npy", "csv", "checkpoint"], ["npy", "checkpoint"]))
 def test_a_file_that_may_not_grow_leaves_what_was_there(name, folder):
     """The system's own refusal, in a process of its own, which it would otherwise end."""
     script = f"""

@@ -223,3 +223,9 @@ def is_intel() -> bool:
         return "GenuineIntel" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return "GenuineIntel" in platform.processor()
+
+
+def multiplies_bfloat16() -> bool:
+    """Return whether oneDNN computes in bfloat16 on this processor; it refuses to where instructions are missing."""
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return supported is not None and bool(supported())

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from isthmus._device import is_intel
+from isthmus._device import is_intel, multiplies_bfloat16
 from isthmus.networks.activations import TruncatedNormalMean
 from isthmus.networks.layers import TiedLinear
 
@@ -195,7 +195,7 @@ def _onednn_types() -> set[torch.dtype]:
     """
     if _onednn_linear is None:
         return set()
-    half = {torch.bfloat16} if torch.ops.mkldnn._is_mkldnn_bf16_supported() else set()
+    half = {torch.bfloat16} if multiplies_bfloat16() else set()
     return half if is_intel() else half | {torch.float32}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, cast
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from isthmus._checks import check_choice, check_flag, check_integer
-from isthmus._device import device_of
+from isthmus._device import device_of, multiplies_bfloat16
 from isthmus.errors import DataError
 from isthmus.networks.architecture import Architecture, Image
 from isthmus.networks.dense import stack
@@ -256,19 +258,34 @@ class _Recurrence(nn.Module):
 
     def forward(self, steps: Tensor) -> Tensor:
         """Return the state at each step."""
-        states: Tensor = self.layers(steps)[0]
+        with _in_a_precision_that_exists(steps) as known:
+            states: Tensor = self.layers(known)[0]
         return states
 
     def last_state(self, steps: Tensor, lengths: Tensor) -> Tensor:
         """Return the state after the last step of each sequence: of both directions, where there are two."""
         ragged = bool((lengths < steps.shape[1]).any())
-        inputs: Tensor | PackedSequence = steps
-        if ragged:
-            inputs = pack_padded_sequence(steps, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        state = self.layers(inputs)[1]
+        with _in_a_precision_that_exists(steps) as known:
+            inputs: Tensor | PackedSequence = known
+            if ragged:
+                inputs = pack_padded_sequence(known, lengths.cpu(), batch_first=True, enforce_sorted=False)
+            state = self.layers(inputs)[1]
         hidden: Tensor = state[0] if isinstance(state, tuple) else state
         width, directions = self.top
         return hidden[-directions:].transpose(0, 1).reshape(-1, directions * width)
+
+
+@contextmanager
+def _in_a_precision_that_exists(steps: Tensor) -> Iterator[Tensor]:
+    """Compute in single precision where half was asked for and the processor has no instructions for it.
+
+    Torch hands recurrent layers to oneDNN, which then refuses them.
+    """
+    if steps.is_cpu and torch.is_autocast_enabled("cpu") and not multiplies_bfloat16():
+        with torch.autocast("cpu", enabled=False):
+            yield steps.float()
+    else:
+        yield steps
 
 
 class _LSTM(nn.LSTM):
