@@ -19,8 +19,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 pytest.importorskip("constriction")
 
 import isthmus
-from helpers import ESTIMATORS
-from isthmus import Autoencoder, Compressor, VectorQuantizedAutoencoder
+from helpers import ESTIMATORS, SLOW_LEARNERS, by_name, with_slow
+from isthmus import Autoencoder, Compressor, DeepBeliefNetwork, VectorQuantizedAutoencoder
 from isthmus.bottlenecks import Entropy
 from isthmus.cli import main
 from isthmus.codec import Block, Header, Writer, header_bytes, send_columns, write_block, write_end
@@ -100,14 +100,16 @@ def test_no_value_leaves_the_bound(digits, model, bound, dtype):
     [
         lambda X: X,
         lambda X: X.astype(np.float64),
-        lambda X: np.round(X * 255).astype(np.float32) / np.float32(255),
+        pytest.param(
+            lambda X: np.round(X * 255).astype(np.float32) / np.float32(255), marks=pytest.mark.slow
+        ),
         lambda X: (X * 255).astype(np.uint8),
-        lambda X: (X * 1000 - 500).astype(np.int16),
-        lambda X: (X * 16).astype(np.int64),
-        lambda X: X > 0.5,
-        lambda X: X.astype(np.float16),
-        np.asfortranarray,
-        lambda X: X.astype(">f4"),
+        pytest.param(lambda X: (X * 1000 - 500).astype(np.int16), marks=pytest.mark.slow),
+        pytest.param(lambda X: (X * 16).astype(np.int64), marks=pytest.mark.slow),
+        pytest.param(lambda X: X > 0.5, marks=pytest.mark.slow),
+        pytest.param(lambda X: X.astype(np.float16), marks=pytest.mark.slow),
+        pytest.param(np.asfortranarray, marks=pytest.mark.slow),
+        pytest.param(lambda X: X.astype(">f4"), marks=pytest.mark.slow),
     ],
 )
 def test_lossless_is_bit_for_bit(digits, convert):
@@ -128,7 +130,7 @@ def test_lossless_beats_general_compressors(digits):
 
 
 @pytest.mark.filterwarnings("ignore::isthmus.errors.IsthmusWarning")
-@pytest.mark.parametrize("family", ESTIMATORS, ids=lambda family: family.__name__)
+@pytest.mark.parametrize("family", with_slow(ESTIMATORS, (*SLOW_LEARNERS, DeepBeliefNetwork)), ids=by_name)
 def test_every_family_compresses(digits, family):
     rows = digits[:200]
     fitted = family(epochs=1, random_state=0).fit(rows)

@@ -60,6 +60,7 @@ def test_the_defaults_on_a_table_are_that_linear_model():
     assert (model.settings_.loss.name, model.settings_.code_activation) == ("mse", "identity")
 
 
+@pytest.mark.slow  # by the library in test_comparison.py
 def test_pca_30_of_mnist_fixes_the_metric():
     """Hinton and Salakhutdinov's 13.87: the same data, the same split, the same sum."""
     train, test = load_mnist()
@@ -178,7 +179,7 @@ def test_history_adds_up(digits):
 # Likelihoods
 
 
-@pytest.mark.parametrize("noise", [0.05, 0.5])
+@pytest.mark.parametrize("noise", with_slow([0.05, 0.5], [0.5]))
 def test_the_gaussian_loss_finds_the_variance_of_the_noise(noise, device):
     random = np.random.default_rng(0)
     plane = random.normal(size=(2000, 3)) @ random.normal(size=(3, 20))

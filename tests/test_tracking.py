@@ -462,11 +462,16 @@ def loss_with(model, rate, X):
     [
         {},
         {"optimizer": "sgd"},
-        {"optimizer": "rmsprop"},
-        {"hidden_layers": (64, 32)},
-        {"loss": "mse", "schedule": "cosine"},
-        {"loss": "huber", "tied": True},
-        {"penalty": "l1:weight=0.003"},
+        *(
+            pytest.param(parameters, marks=pytest.mark.slow)
+            for parameters in (
+                {"optimizer": "rmsprop"},
+                {"hidden_layers": (64, 32)},
+                {"loss": "mse", "schedule": "cosine"},
+                {"loss": "huber", "tied": True},
+                {"penalty": "l1:weight=0.003"},
+            )
+        ),
     ],
     ids=str,
 )

@@ -232,7 +232,7 @@ def test_warm_up_saves_units_that_would_give_up():
     assert model.history_[0]["kl"] < 1e-3 * model.history_[0]["kl_nats"]
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_early_stopping_with_warm_up_ends_where_training_without_it_does(seed, digits):
     # A bound that is judged by the weight of its epoch rises as the weight does: 26.4 nats for 24.4.
     train, test = digits
