@@ -77,6 +77,12 @@ def path_without_compilers(folder: Path) -> str:
     return str(folder)
 
 
+def gist(message: str) -> str:
+    """Return what a failure says in one line; a doctest shows its source before that."""
+    expected = message.find("Expected:")
+    return message.strip().split("\n")[0] if expected < 0 else " ".join(message[expected:].split())
+
+
 def outcomes(report: Path) -> dict[str, tuple[str, str]]:
     """Return verdict and message of each test from a report in JUnit's format."""
     found: dict[str, tuple[str, str]] = {}
@@ -85,7 +91,7 @@ def outcomes(report: Path) -> dict[str, tuple[str, str]]:
         for trouble in case:
             if trouble.tag in ("failure", "error", "skipped"):
                 verdict = "skipped" if trouble.tag == "skipped" else "failed"
-                message = (trouble.get("message") or "").strip().split("\n")[0]
+                message = gist(trouble.get("message") or "")
         name = f"{case.get('classname')}::{case.get('name')}"
         # A test that passes and whose fixture fails afterwards appears twice.
         found[name] = max(

@@ -320,6 +320,7 @@ def test_dead_codes_are_found_and_advice_given(digits):
     assert (model.code_usage_ == 0).all()
 
 
+@pytest.mark.filterwarnings("ignore::isthmus.errors.DeadCodeWarning")  # which units die is chance
 def test_usage_is_the_share_of_rows_in_which_a_unit_is_active(digits):
     model = SparseAutoencoder(16, penalty="l1:weight=1e-3", epochs=30, random_state=1)
     codes = model.fit_transform(digits[0])

@@ -215,8 +215,9 @@ class SparseAutoencoder(BaseAutoencoder):
     --------
     >>> from sklearn.datasets import load_digits
     >>> from isthmus import Autoencoder, SparseAutoencoder
-    >>> X, settings = load_digits().data / 16, {"epochs": 30, "random_state": 1}
-    >>> plain = Autoencoder(16, code_activation="relu", **settings).fit_transform(X)
+    >>> X = load_digits().data / 16
+    >>> settings = {"code_activation": "softplus", "epochs": 30, "random_state": 0}
+    >>> plain = Autoencoder(16, **settings).fit_transform(X)
     >>> sparse = SparseAutoencoder(16, penalty="l1:weight=1e-3", **settings).fit_transform(X)
     >>> bool(sparse.mean() < plain.mean() / 2)
     True
@@ -254,7 +255,7 @@ class KSparseAutoencoder(BaseAutoencoder):
     >>> from sklearn.datasets import load_digits
     >>> from isthmus import KSparseAutoencoder
     >>> X = load_digits().data / 16
-    >>> model = KSparseAutoencoder(100, k=8, epochs=100, random_state=0)
+    >>> model = KSparseAutoencoder(32, k=8, epochs=40, random_state=0)
     >>> int((model.fit_transform(X) != 0).sum(axis=1).max())
     8
     """
