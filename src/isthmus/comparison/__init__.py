@@ -14,7 +14,6 @@ from isthmus.comparison.contests import Contest, accepted, contest, evaluate_wit
 from isthmus.comparison.models import (
     Model,
     Reconstruction,
-    code_width,
     compared_width,
     describe,
     evaluate,
@@ -49,7 +48,6 @@ __all__ = [
     "accepted",
     "all_rates",
     "choose_space",
-    "code_width",
     "codec_rates",
     "compare",
     "compared_width",

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Model",
     "Reconstruction",
-    "code_width",
     "compared_width",
     "describe",
     "evaluate",
@@ -96,11 +95,6 @@ def reconstruct(model: Model, X: Array, name: str = "the model") -> Reconstructi
         if not np.isfinite(values).all():
             raise DataError(f"The {what} of {name} contain NaN or infinity.")
     return Reconstruction(codes=codes.reshape(len(codes), -1), copies=copies.reshape(X.shape))
-
-
-def code_width(model: Model, X: Array) -> int:
-    """Return the number of code units of a model, asked with the first row of X."""
-    return int(np.asarray(model.transform(X[:1])).size)
 
 
 def compared_width(model: Model, X: Array, rank: int) -> tuple[int, str]:

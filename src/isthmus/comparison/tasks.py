@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from isthmus.comparison.spaces import Space, scaling_of
-from isthmus.comparison.verdicts import EQUAL_WITHIN, Spectrum
+from isthmus.comparison.verdicts import Spectrum, outcome_of
 from isthmus.estimators import (
     DeepBeliefNetwork,
     DenoisingAutoencoder,
@@ -221,15 +221,9 @@ def _bound(model: VariationalAutoencoder, bench: Bench) -> Row:
 
 
 def _outcome(errors: Array, reference: Array) -> str:
-    if reference.sum() == 0:
-        return "equal" if errors.sum() == 0 else "worse"
-    ratio = float(errors.sum() / reference.sum())
-    if abs(ratio - 1) <= EQUAL_WITHIN:
-        return "equal"
-    low, high = ratio_interval(errors, reference)
-    if low <= 1 <= high:
-        return "unclear"
-    return "better" if ratio < 1 else "worse"
+    interval = ratio_interval(errors, reference) if reference.sum() > 0 else None
+    own = {"sse": float(errors.mean()), "interval": interval}
+    return outcome_of(own, {"sse": float(reference.mean())})
 
 
 def _psnr(errors: Array, peak: float, features: int) -> float:
